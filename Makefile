@@ -1,0 +1,62 @@
+# fortress_guard: PGXS makefile
+#
+#	make                   builds the library
+#	make install           installs library, control file and script
+#	make installcheck      runs the regression and isolation tests against a
+#	                       running server that has the library preloaded
+
+MODULE_big = fortress_guard
+EXTENSION = fortress_guard
+DATA = fortress_guard--1.0.sql
+PGFILEDESC = "fortress_guard - last line of defence against mass deletion"
+
+OBJS = \
+	$(WIN32RES) \
+	fortress_guard.o \
+	src/fg_admin.o \
+	src/fg_apply.o \
+	src/fg_auditor.o \
+	src/fg_auth.o \
+	src/fg_budget.o \
+	src/fg_budget_file.o \
+	src/fg_budget_window.o \
+	src/fg_catalog.o \
+	src/fg_catalog_auth.o \
+	src/fg_client.o \
+	src/fg_change.o \
+	src/fg_counter.o \
+	src/fg_crypto.o \
+	src/fg_ddl.o \
+	src/fg_decide.o \
+	src/fg_event.o \
+	src/fg_executor.o \
+	src/fg_guc.o \
+	src/fg_install.o \
+	src/fg_permit.o \
+	src/fg_policy.o \
+	src/fg_restore.o \
+	src/fg_restore_sql.o \
+	src/fg_shadow.o \
+	src/fg_shadow_ddl.o \
+	src/fg_trigger.o \
+	src/fg_tally.o \
+	src/fg_types.o \
+	src/fg_where.o
+
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter -Wno-sign-compare
+
+# every test of sql/ is run, in the order of the alphabet
+REGRESS = $(sort $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql)))
+REGRESS_OPTS = --inputdir=$(srcdir)
+ISOLATION = $(sort $(patsubst $(srcdir)/specs/%.spec,%,$(wildcard $(srcdir)/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=$(srcdir)
+
+# the TAP tests of t/ start servers of their own and are run by scripts/test
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS does not know what includes what: a changed header builds all anew
+$(OBJS): $(wildcard $(srcdir)/src/*.h)

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * fortress_guard.c
+ *		Entry point: settings, shared memory, hooks, and nothing else.
+ *
+ * Loaded through shared_preload_libraries the library guards.  Loaded later,
+ * by a call of one of its functions, it only lets these functions run, which
+ * refuse everything (fg_trigger.c) or say what is missing (fg_admin.c).
+ *
+ * The order of registration matters in one place: callbacks for the end of a
+ * transaction run last in, first out, and fg_counter's must run after those of
+ * all who own counters.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+#include "fg_auditor.h"
+#include "fg_auth.h"
+#include "fg_budget.h"
+#include "fg_catalog.h"
+#include "fg_counter.h"
+#include "fg_ddl.h"
+#include "fg_decide.h"
+#include "fg_executor.h"
+#include "fg_guc.h"
+#include "fg_policy.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+static void
+guard_shmem_request(void)
+{
+	if (previous_shmem_request)
+		previous_shmem_request();
+	RequestAddinShmemSpace(fg_budget_shmem_size());
+}
+
+static void
+guard_shmem_startup(void)
+{
+	if (previous_shmem_startup)
+		previous_shmem_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	fg_budget_shmem_init();
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	fg_guc_define();
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = guard_shmem_request;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = guard_shmem_startup;
+	if (!IsBinaryUpgrade)
+		fg_auditor_register();
+
+	fg_counter_setup();
+	fg_budget_setup();
+	fg_catalog_setup();
+	fg_policy_setup();
+	fg_auth_setup();
+	fg_decide_setup();
+	fg_executor_setup();
+	fg_ddl_setup();
+	fg_preloaded = true;
+}

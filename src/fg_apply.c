@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_apply.c
+ *		Brings the triggers and shadows of relations into step with their
+ *		policies.
+ *
+ * Whatever changes what a relation needs ends up here: protect() and its kin,
+ * a new partition, ALTER TABLE.  It looks at what should stand and what does,
+ * and changes only the difference.
+ *
+ * Locks: ShareRowExclusiveLock on every relation of the tree, parents first,
+ * kept to the end of the transaction, then the shadow's own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "utils/rel.h"
+
+#include "fg_apply.h"
+#include "fg_event.h"
+#include "fg_install.h"
+#include "fg_policy.h"
+#include "fg_shadow.h"
+
+/* Raises an error for a relation that the guard cannot watch. */
+static void
+check_protectable(Relation rel)
+{
+	const char *name = fg_event_relation(RelationGetRelid(rel));
+	char		relkind = rel->rd_rel->relkind;
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"%s\" cannot be protected", name),
+				 errdetail("It is neither an ordinary nor a partitioned table.")));
+	if (relkind == RELKIND_RELATION && rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"%s\" cannot be protected", name),
+				 errdetail("Only tables of the heap access method can.")));
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"%s\" cannot be protected", name),
+				 errdetail("It is a temporary table.")));
+}
+
+static void
+apply_relation(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	FgRelation *entry = fg_policy_lookup(relid);
+
+	if (entry == NULL)
+	{
+		if (rel->rd_rel->relkind == RELKIND_RELATION ||
+			rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+			fg_install_remove(rel);
+	}
+	else
+	{
+		int			archive = entry->archive;
+		bool		by_row = entry->by_row;
+		bool		shadow = false;
+
+		for (int i = 0; i < entry->n_policies; i++)
+		{
+			if (entry->policies[i]->archive != FG_ARCHIVE_NONE &&
+				entry->shadow_owners[i] == relid)
+				shadow = true;
+		}
+		check_protectable(rel);
+		fg_install_triggers(rel, archive, by_row);
+		if (shadow)
+			(void) fg_shadow_ensure(rel);
+	}
+	table_close(rel, NoLock);
+}
+
+void
+fg_apply_tree(Oid relid)
+{
+	List	   *relids = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		apply_relation(lfirst_oid(lc));
+}

@@ -1,0 +1,338 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_change.c
+ *		Did a guarded column of an updated row really change?
+ *
+ * ORMs set every column of a row, also to the value it has, and triggers have
+ * the last word on what is stored.  So a policy with "columns" looks at what
+ * was stored: when the node asks for its next row, it has done with the one
+ * before; the version that our transaction replaced is found by the row's
+ * ctid (or further along the update chain, where a concurrent update came
+ * first and the node followed it), the new version by its link, and the
+ * guarded columns of both are compared as they are stored.
+ *
+ * For UPDATE and MERGE the ctid comes with the row.  ON CONFLICT DO UPDATE
+ * finds its row by itself: there the projection that computes the new row is
+ * the moment at which the old one is at hand.  Partitions with a layout of
+ * their own have projections of their own, made as rows are routed to them;
+ * their rows, and rows moved to a partition whose layout differs, count as
+ * changed without a look: more than exact, never less.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "lib/ilist.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "fg_change.h"
+#include "fg_counter.h"
+
+struct FgChange
+{
+	dlist_node	link;			/* in "conflicts", for ON CONFLICT only */
+	bool		linked;
+	ModifyTableState *node;
+	ResultRelInfo *rri;
+	int			n_columns;
+	AttrNumber *columns;
+	bool		have_row;
+	ItemPointerData tid;		/* of the row that the node works on */
+	int64		updated;		/* ON CONFLICT: the server's count, last time */
+	FgCounter	counted;		/* rows whose columns changed */
+	FgCounter	seen;			/* how many of them were asked for */
+	ExprState  *projection;		/* ON CONFLICT: the one that we stand before */
+	ExprStateEvalFunc project;	/* what it was */
+};
+
+static dlist_head conflicts = DLIST_STATIC_INIT(conflicts);
+
+/* Stands before the projection of ON CONFLICT DO UPDATE. */
+static Datum
+watched_projection(ExprState *state, ExprContext *econtext, bool *isnull)
+{
+	FgChange   *change = NULL;
+	dlist_iter	iter;
+	Datum		result;
+
+	dlist_foreach(iter, &conflicts)
+	{
+		FgChange   *other = dlist_container(FgChange, link, iter.cur);
+
+		if (other->projection == state)
+		{
+			/* several policies may watch one projection: the last one made is in front */
+			other->tid = econtext->ecxt_scantuple->tts_tid;
+			other->have_row = true;
+			change = other;
+		}
+	}
+	if (change == NULL)
+		elog(ERROR, "fortress_guard has lost the watch of a running statement");
+
+	/* the function may replace itself on its first call */
+	state->evalfunc = change->project;
+	result = change->project(state, econtext, isnull);
+	change->project = state->evalfunc;
+	state->evalfunc = watched_projection;
+	return result;
+}
+
+static void
+watch_projection(FgChange *change)
+{
+	OnConflictSetState *conflict = change->rri->ri_onConflict;
+	dlist_iter	iter;
+
+	if (conflict == NULL || conflict->oc_ProjInfo == NULL)
+		return;
+	change->projection = &conflict->oc_ProjInfo->pi_state;
+	change->project = change->projection->evalfunc;
+	dlist_foreach(iter, &conflicts)
+	{
+		FgChange   *other = dlist_container(FgChange, link, iter.cur);
+
+		if (other->projection == change->projection)
+			change->project = other->project;
+	}
+	change->projection->evalfunc = watched_projection;
+	dlist_push_head(&conflicts, &change->link);
+	change->linked = true;
+}
+
+FgChange *
+fg_change_begin(ModifyTableState *node, ResultRelInfo *rri, char **columns, int n_columns)
+{
+	FgChange   *change = palloc0(sizeof(FgChange));
+
+	change->node = node;
+	change->rri = rri;
+	change->columns = palloc(sizeof(AttrNumber) * Max(n_columns, 1));
+	for (int i = 0; i < n_columns; i++)
+	{
+		AttrNumber	attno = get_attnum(RelationGetRelid(rri->ri_RelationDesc), columns[i]);
+
+		if (attno > 0)
+			change->columns[change->n_columns++] = attno;
+	}
+	if (rri->ri_RelationDesc->pgstat_info != NULL && node->operation == CMD_INSERT)
+	{
+		PgStat_TableXactStatus *level = rri->ri_RelationDesc->pgstat_info->trans;
+
+		for (; level != NULL; level = level->upper)
+			change->updated += level->tuples_updated;
+	}
+	if (node->operation == CMD_INSERT)
+		watch_projection(change);
+	fg_counter_init(&change->counted, NULL, NULL);
+	fg_counter_init(&change->seen, NULL, NULL);
+	return change;
+}
+
+void
+fg_change_end(FgChange *change)
+{
+	if (change->linked)
+		dlist_delete(&change->link);
+	change->linked = false;
+	fg_counter_forget(&change->counted);
+	fg_counter_forget(&change->seen);
+}
+
+void
+fg_change_remember(FgChange *change, TupleTableSlot *slot)
+{
+	ModifyTableState *node = change->node;
+	bool		isnull;
+	Datum		value;
+
+	change->have_row = false;
+	if (node->operation != CMD_UPDATE && node->operation != CMD_MERGE)
+		return;
+	if (AttributeNumberIsValid(node->mt_resultOidAttno))
+	{
+		value = ExecGetJunkAttribute(slot, node->mt_resultOidAttno, &isnull);
+		if (isnull || DatumGetObjectId(value) != RelationGetRelid(change->rri->ri_RelationDesc))
+			return;
+	}
+	if (!AttributeNumberIsValid(change->rri->ri_RowIdAttNo))
+		return;
+	value = ExecGetJunkAttribute(slot, change->rri->ri_RowIdAttNo, &isnull);
+	if (isnull)
+		return;					/* MERGE: not matched */
+	change->tid = *(ItemPointer) DatumGetPointer(value);
+	change->have_row = true;
+}
+
+static bool
+value_differs(Form_pg_attribute att, Datum a, bool a_null, Datum b, bool b_null)
+{
+	if (a_null || b_null)
+		return a_null != b_null;
+	return !datum_image_eq(a, b, att->attbyval, att->attlen);
+}
+
+static bool
+versions_differ(const FgChange *change, HeapTuple old, HeapTuple new)
+{
+	TupleDesc	desc = RelationGetDescr(change->rri->ri_RelationDesc);
+
+	for (int i = 0; i < change->n_columns; i++)
+	{
+		AttrNumber	attno = change->columns[i];
+		bool		old_null;
+		bool		new_null;
+		Datum		old_value = heap_getattr(old, attno, desc, &old_null);
+		Datum		new_value = heap_getattr(new, attno, desc, &new_null);
+
+		if (value_differs(TupleDescAttr(desc, attno - 1), old_value, old_null,
+						  new_value, new_null))
+			return true;
+	}
+	return false;
+}
+
+/* The same for a row that was moved to another partition. */
+static bool
+moved_row_differs(const FgChange *change, HeapTuple old)
+{
+	TupleDesc	desc = RelationGetDescr(change->rri->ri_RelationDesc);
+	TupleTableSlot *moved = change->rri->ri_newTupleSlot;
+
+	/* only here is the stored row still in the slot that it was made in */
+	if (change->node->operation != CMD_UPDATE || moved == NULL || TTS_EMPTY(moved) ||
+		ExecGetChildToRootMap(change->rri) != NULL)
+		return true;
+	for (int i = 0; i < change->n_columns; i++)
+	{
+		AttrNumber	attno = change->columns[i];
+		bool		old_null;
+		bool		new_null;
+		Datum		old_value = heap_getattr(old, attno, desc, &old_null);
+		Datum		new_value = slot_getattr(moved, attno, &new_null);
+
+		if (value_differs(TupleDescAttr(desc, attno - 1), old_value, old_null,
+						  new_value, new_null))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Finds what our transaction made of the row at *tid and tells whether it
+ * changed.  False also where it was not updated by us.
+ */
+static bool
+row_changed(const FgChange *change)
+{
+	Relation	rel = change->rri->ri_RelationDesc;
+	HeapTupleData old;
+	HeapTupleData new;
+	Buffer		old_buffer;
+	Buffer		new_buffer;
+	bool		changed;
+
+	old.t_self = change->tid;
+	for (;;)
+	{
+		HeapTupleHeader header;
+		TransactionId xmax;
+		ItemPointerData next;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!heap_fetch(rel, SnapshotAny, &old, &old_buffer, false))
+			return false;
+		header = old.t_data;
+		next = header->t_ctid;
+		if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 ||
+			HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		{
+			ReleaseBuffer(old_buffer);
+			return false;
+		}
+		xmax = HeapTupleHeaderGetUpdateXid(header);
+		if (TransactionIdIsCurrentTransactionId(xmax))
+			break;
+		/* somebody else's update: the node went on to the next version */
+		ReleaseBuffer(old_buffer);
+		if (HeapTupleHeaderIndicatesMovedPartitions(header) ||
+			ItemPointerEquals(&next, &old.t_self))
+			return false;
+		old.t_self = next;
+	}
+
+	if (HeapTupleHeaderIndicatesMovedPartitions(old.t_data))
+		changed = moved_row_differs(change, &old);
+	else if (ItemPointerEquals(&old.t_data->t_ctid, &old.t_self))
+		changed = false;		/* deleted */
+	else
+	{
+		new.t_self = old.t_data->t_ctid;
+		if (heap_fetch(rel, SnapshotAny, &new, &new_buffer, false))
+		{
+			changed = versions_differ(change, &old, &new);
+			ReleaseBuffer(new_buffer);
+		}
+		else
+			changed = true;
+	}
+	ReleaseBuffer(old_buffer);
+	return changed;
+}
+
+/* ON CONFLICT: how many rows the node has updated since the last call. */
+static int64
+conflict_updates(FgChange *change)
+{
+	Relation	rel = change->rri->ri_RelationDesc;
+	PgStat_TableXactStatus *level;
+	int64		sum = 0;
+	int64		new;
+
+	if (rel->pgstat_info == NULL)
+		return 0;
+	for (level = rel->pgstat_info->trans; level != NULL; level = level->upper)
+		sum += level->tuples_updated;
+	new = sum - change->updated;
+	change->updated = sum;
+	return Max(new, 0);
+}
+
+void
+fg_change_compare(FgChange *change)
+{
+	int64		unknown = 0;
+
+	if (change->node->operation == CMD_INSERT)
+	{
+		int64		updated = conflict_updates(change);
+
+		if (updated == 0)
+			change->have_row = false;
+		unknown = updated - (change->have_row ? 1 : 0);
+	}
+	if (change->have_row && row_changed(change))
+		unknown++;
+	change->have_row = false;
+	if (unknown > 0)
+		fg_counter_add(&change->counted, unknown);
+}
+
+int64
+fg_change_new(FgChange *change)
+{
+	int64		new = change->counted.total - change->seen.total;
+
+	if (new != 0)
+		fg_counter_add(&change->seen, new);
+	return Max(new, 0);
+}

@@ -1,0 +1,242 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_counter.c
+ *		Counters that follow savepoints.
+ *
+ * Rows that a transaction has counted must be given back when it rolls back
+ * to a savepoint, and only those of the subtransactions undone.  So a counter
+ * keeps its value apart by subtransaction level: a chain of levels, innermost
+ * first, with strictly falling nest levels.  When a subtransaction is rolled
+ * back, its level is taken off; when it is released, its level becomes part of
+ * the one around it, or takes its place if that one has no share.
+ *
+ * One level is embedded in the counter, so that a transaction without
+ * savepoints allocates nothing.  Whichever level comes first while it is free
+ * gets it, and it is free again when that level goes; the others are
+ * allocated in TopTransactionContext.
+ *
+ * What sticks is moved to level 1, which no savepoint reaches: it goes only
+ * with the transaction itself.
+ *
+ * All state is local to the backend; there are no locks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+
+#include "fg_counter.h"
+
+/* the nest level of a transaction outside its savepoints */
+#define OUTERMOST_LEVEL		1
+
+/* all counters of the running transaction */
+static dlist_head live_counters = DLIST_STATIC_INIT(live_counters);
+
+static FgCounterLevel *level_get(FgCounter *counter, int nest_level);
+static void level_free(FgCounter *counter, FgCounterLevel *level);
+static void counter_subcommit(FgCounter *counter, int nest_level);
+static void counter_subabort(FgCounter *counter, int nest_level);
+static void counter_subxact(SubXactEvent event, SubTransactionId mySubid,
+							SubTransactionId parentSubid, void *arg);
+static void counter_xact(XactEvent event, void *arg);
+
+void
+fg_counter_init(FgCounter *counter, FgCounterRollback on_rollback, void *arg)
+{
+	counter->total = 0;
+	counter->base.nest_level = 0;	/* free */
+	counter->base.value = 0;
+	counter->base.upper = NULL;
+	counter->top = NULL;
+	counter->on_rollback = on_rollback;
+	counter->arg = arg;
+	dlist_push_head(&live_counters, &counter->link);
+}
+
+/*
+ * A new level without a place in the chain.  This is the only step that
+ * can fail, so callers take it before they change anything.
+ */
+static FgCounterLevel *
+level_get(FgCounter *counter, int nest_level)
+{
+	FgCounterLevel *level = &counter->base;
+
+	if (level->nest_level != 0)
+		level = (FgCounterLevel *) MemoryContextAlloc(TopTransactionContext,
+													  sizeof(FgCounterLevel));
+	level->nest_level = nest_level;
+	level->value = 0;
+	level->upper = NULL;
+	return level;
+}
+
+static void
+level_free(FgCounter *counter, FgCounterLevel *level)
+{
+	if (level == &counter->base)
+		level->nest_level = 0;
+	else
+		pfree(level);
+}
+
+void
+fg_counter_add(FgCounter *counter, int64 amount)
+{
+	int			nest_level = GetCurrentTransactionNestLevel();
+
+	if (counter->top == NULL || counter->top->nest_level < nest_level)
+	{
+		FgCounterLevel *level = level_get(counter, nest_level);
+
+		level->upper = counter->top;
+		counter->top = level;
+	}
+	counter->top->value += amount;
+	counter->total += amount;
+}
+
+/*
+ * The amount is taken from the shares that a rollback could still return,
+ * innermost first, and from none more than it has.  What they don't have is
+ * at the outermost level already, so that nothing sticks twice.
+ */
+void
+fg_counter_stick(FgCounter *counter, int64 amount)
+{
+	FgCounterLevel *outermost = counter->top;
+
+	if (outermost == NULL || outermost->nest_level == OUTERMOST_LEVEL)
+		return;
+	while (outermost->upper != NULL)
+		outermost = outermost->upper;
+	if (outermost->nest_level != OUTERMOST_LEVEL)
+	{
+		outermost->upper = level_get(counter, OUTERMOST_LEVEL);
+		outermost = outermost->upper;
+	}
+
+	for (FgCounterLevel *level = counter->top;
+		 level != outermost && amount > 0;
+		 level = level->upper)
+	{
+		int64		part = Min(amount, level->value);
+
+		if (part <= 0)
+			continue;
+		level->value -= part;
+		outermost->value += part;
+		amount -= part;
+	}
+}
+
+/*
+ * Not for use in callbacks at the end of the transaction: the list of
+ * counters may be empty by then.
+ */
+void
+fg_counter_forget(FgCounter *counter)
+{
+	while (counter->top != NULL)
+	{
+		FgCounterLevel *level = counter->top;
+
+		counter->top = level->upper;
+		level_free(counter, level);
+	}
+	counter->total = 0;
+	dlist_delete(&counter->link);
+}
+
+/*
+ * The subtransaction at nest_level was released: its share belongs to the
+ * level around it.
+ */
+static void
+counter_subcommit(FgCounter *counter, int nest_level)
+{
+	FgCounterLevel *level = counter->top;
+
+	if (level == NULL || level->nest_level < nest_level)
+		return;
+	if (level->upper != NULL && level->upper->nest_level == nest_level - 1)
+	{
+		level->upper->value += level->value;
+		counter->top = level->upper;
+		level_free(counter, level);
+	}
+	else
+		level->nest_level = nest_level - 1;
+}
+
+/*
+ * The subtransaction at nest_level was rolled back: its share is gone.
+ */
+static void
+counter_subabort(FgCounter *counter, int nest_level)
+{
+	FgCounterLevel *level = counter->top;
+	int64		amount;
+
+	if (level == NULL || level->nest_level < nest_level)
+		return;
+	amount = level->value;
+	counter->top = level->upper;
+	level_free(counter, level);
+	counter->total -= amount;
+	if (amount != 0 && counter->on_rollback != NULL)
+		counter->on_rollback(counter, amount);
+}
+
+static void
+counter_subxact(SubXactEvent event, SubTransactionId mySubid,
+				SubTransactionId parentSubid, void *arg)
+{
+	int			nest_level = GetCurrentTransactionNestLevel();
+	dlist_iter	iter;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	dlist_foreach(iter, &live_counters)
+	{
+		FgCounter  *counter = dlist_container(FgCounter, link, iter.cur);
+
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			counter_subcommit(counter, nest_level);
+		else
+			counter_subabort(counter, nest_level);
+	}
+}
+
+/*
+ * The counters themselves are left as they are: other modules still read
+ * them in their own callbacks for the same event.
+ */
+static void
+counter_xact(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			dlist_init(&live_counters);
+			break;
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			break;
+	}
+}
+
+void
+fg_counter_setup(void)
+{
+	RegisterSubXactCallback(counter_subxact, NULL);
+	RegisterXactCallback(counter_xact, NULL);
+}

@@ -1,0 +1,444 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_ddl.c
+ *		Watching commands: what they drop or truncate, and what they change
+ *		that the guard must follow.
+ *
+ * Refused, through fg_decide, unless there is permission:
+ *
+ *	DROP of a protected table or a part of it, by whatever command and cascade
+ *	TRUNCATE of one, by whatever cascade
+ *
+ * Both are seen by the object access hook, which is called for each relation
+ * that is really concerned, however the command came to it.  TRUNCATE is asked
+ * for here before the triggers are, so that it is refused also where somebody
+ * has removed those; archiving is the trigger's.
+ *
+ * A DROP with permission archives the rows first.  The server drops what
+ * depends on a table before the table, its TOAST table included, without
+ * which long values are lost; so the question is asked and the rows are saved
+ * when the first of these pieces is about to go.
+ *
+ * Followed after the command: new partitions and children, ATTACH and INHERIT,
+ * changed columns.  DISCARD ALL and RESET ALL end what a session has unlocked.
+ *
+ * Locks: the commands have theirs; fg_apply_tree takes ShareRowExclusiveLock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "fg_apply.h"
+#include "fg_auth.h"
+#include "fg_catalog.h"
+#include "fg_counter.h"
+#include "fg_ddl.h"
+#include "fg_decide.h"
+#include "fg_policy.h"
+#include "fg_shadow.h"
+
+/* A relation whose drop was permitted and whose rows are saved. */
+typedef struct FgDropped
+{
+	dlist_node	link;
+	Oid			relid;
+	FgCounter	saved;			/* 0 again if that was rolled back */
+} FgDropped;
+
+static dlist_head dropped = DLIST_STATIC_INIT(dropped);
+
+static object_access_hook_type previous_access = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+
+/* ----------------------------------------------------------------
+ *		DROP and TRUNCATE
+ * ----------------------------------------------------------------
+ */
+
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
+		event == XACT_EVENT_PREPARE)
+		dlist_init(&dropped);
+}
+
+/* True once for each relation, unless its saving was rolled back since. */
+static bool
+first_time_dropped(Oid relid)
+{
+	FgDropped  *entry;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &dropped)
+	{
+		entry = dlist_container(FgDropped, link, iter.cur);
+		if (entry->relid == relid)
+		{
+			if (entry->saved.total > 0)
+				return false;
+			fg_counter_add(&entry->saved, 1);
+			return true;
+		}
+	}
+	entry = MemoryContextAllocZero(TopTransactionContext, sizeof(FgDropped));
+	entry->relid = relid;
+	fg_counter_init(&entry->saved, NULL, NULL);
+	fg_counter_add(&entry->saved, 1);
+	dlist_push_tail(&dropped, &entry->link);
+	return true;
+}
+
+/* The table that a TOAST table belongs to right now, by its dependency. */
+static Oid
+toast_owner(Oid toast)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			owner = InvalidOid;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(toast));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, keys);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->deptype == DEPENDENCY_INTERNAL && form->refclassid == RelationRelationId)
+			owner = form->refobjid;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return owner;
+}
+
+/* The table that is being dropped when relation relid is; or InvalidOid. */
+static Oid
+dropped_table(Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	if (relkind == RELKIND_INDEX)
+	{
+		relid = IndexGetRelation(relid, true);
+		if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_TOASTVALUE)
+			return InvalidOid;	/* an index may go without its table */
+		relkind = RELKIND_TOASTVALUE;
+	}
+	if (relkind == RELKIND_TOASTVALUE)
+		return toast_owner(relid);
+	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
+		return relid;
+	return InvalidOid;
+}
+
+/* Asks all policies of a relation; true if its rows shall be archived. */
+static bool
+ask_policies(const FgRelation *entry, FgOperation op, Oid relid, const char *what)
+{
+	int			n_policies = entry->n_policies;
+	FgPolicy  **policies = palloc(sizeof(FgPolicy *) * n_policies);
+	FgPolicyArena *pin = fg_policy_pin();
+	bool		permitted = false;
+
+	memcpy(policies, entry->policies, sizeof(FgPolicy *) * n_policies);
+	PG_TRY();
+	{
+		for (int i = 0; i < n_policies; i++)
+		{
+			FgRequest	request = {.question = FG_ASK_COMMAND};
+			FgVerdict	verdict;
+
+			request.op = op;
+			request.policy = policies[i];
+			request.relid = relid;
+			request.role = GetUserId();
+			request.what = what;
+			fg_decide(&request, &verdict);
+			permitted |= verdict.permitted;
+		}
+	}
+	PG_FINALLY();
+	{
+		fg_policy_unpin(pin);
+	}
+	PG_END_TRY();
+	return permitted;
+}
+
+static void
+guard_drop(Oid object)
+{
+	Oid			relid = dropped_table(object);
+	FgRelation *entry;
+	List	   *owners = NIL;
+	Relation	rel;
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	entry = fg_policy_lookup(relid);
+	if (entry == NULL)
+		return;
+	for (int i = 0; i < entry->n_policies; i++)
+	{
+		if ((entry->policies[i]->archive & FG_ARCHIVE_DELETE) != 0)
+			owners = list_append_unique_oid(owners, entry->shadow_owners[i]);
+	}
+	if (first_time_dropped(relid) &&
+		ask_policies(entry, FG_OP_DDL, relid, "DROP TABLE"))
+	{
+		rel = table_open(relid, NoLock);
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+		{
+			foreach(lc, owners)
+				(void) fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_DROP);
+		}
+		table_close(rel, NoLock);
+	}
+	/* the table itself, last of its pieces: its policy goes with it */
+	if (object == relid && fg_catalog_get_policy(relid) != NULL)
+		fg_catalog_delete_policy(relid);
+}
+
+static void
+guard_truncate(Oid relid)
+{
+	FgRelation *entry = fg_policy_lookup(relid);
+
+	if (entry != NULL)
+		(void) ask_policies(entry, FG_OP_TRUNCATE, relid, "TRUNCATE");
+}
+
+static void
+guard_object_access(ObjectAccessType access, Oid classId, Oid objectId,
+					int subId, void *arg)
+{
+	if (previous_access)
+		previous_access(access, classId, objectId, subId, arg);
+
+	if (classId != RelationRelationId || subId != 0 ||
+		(access != OAT_DROP && access != OAT_TRUNCATE))
+		return;
+	if (!fg_policy_active())
+		return;
+	if (access == OAT_DROP)
+		guard_drop(objectId);
+	else
+		guard_truncate(objectId);
+}
+
+/* ----------------------------------------------------------------
+ *		What the guard must follow
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Brings a relation into step with its policies after a command.  A partition
+ * concerns nobody but itself and what is below it.  Anything else begins at
+ * the topmost relations whose policies govern it: a new child can change what
+ * its parents need.
+ */
+static void
+follow_relation(const RangeVar *name)
+{
+	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+	FgRelation *entry;
+	List	   *roots = NIL;
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	fg_policy_changed(relid);	/* it may have been looked up in mid-command */
+	entry = fg_policy_lookup(relid);
+	if (entry == NULL)
+		return;
+	if (get_rel_relispartition(relid))
+		roots = list_make1_oid(relid);
+	else
+	{
+		for (int i = 0; i < entry->n_policies; i++)
+			roots = list_append_unique_oid(roots, entry->policies[i]->relid);
+	}
+	foreach(lc, roots)
+		fg_apply_tree(lfirst_oid(lc));
+}
+
+/* A relation that the command took out of a tree loses what it had there. */
+static void
+follow_detached(Oid relid)
+{
+	fg_policy_changed(relid);
+	fg_apply_tree(relid);
+}
+
+/* The relation that an ALTER TABLE takes out of its tree; or InvalidOid. */
+static Oid
+detached_relation(const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst(lc);
+
+		if (cmd->subtype == AT_DetachPartition)
+			return RangeVarGetRelid(((PartitionCmd *) cmd->def)->name, NoLock, true);
+		if (cmd->subtype == AT_DropInherit)
+			return RangeVarGetRelid(stmt->relation, NoLock, true);
+	}
+	return InvalidOid;
+}
+
+/* Does a command change what the guard keeps beside the table? */
+static bool
+alters_followed(const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->objtype != OBJECT_TABLE)
+		return false;
+	foreach(lc, stmt->cmds)
+	{
+		switch (((AlterTableCmd *) lfirst(lc))->subtype)
+		{
+			case AT_AddColumn:
+			case AT_DropColumn:
+			case AT_AlterColumnType:
+			case AT_AttachPartition:
+			case AT_DetachPartition:
+			case AT_AddInherit:
+			case AT_DropInherit:
+				return true;
+			default:
+				break;
+		}
+	}
+	return false;
+}
+
+static bool
+is_followed(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_CreateStmt:
+			return ((CreateStmt *) stmt)->inhRelations != NIL;
+		case T_AlterTableStmt:
+			return alters_followed((AlterTableStmt *) stmt);
+		case T_RenameStmt:
+			return ((RenameStmt *) stmt)->renameType == OBJECT_COLUMN &&
+				((RenameStmt *) stmt)->relation != NULL;
+		default:
+			return false;
+	}
+}
+
+static void
+follow_alter_table(const AlterTableStmt *stmt)
+{
+	bool		columns = false;
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst(lc);
+
+		if (cmd->subtype == AT_AttachPartition)
+			follow_relation(((PartitionCmd *) cmd->def)->name);
+		else if (cmd->subtype != AT_DetachPartition)
+			columns = true;
+	}
+	if (columns)
+		follow_relation(stmt->relation);
+}
+
+static void
+follow_utility(Node *stmt)
+{
+	if (IsA(stmt, CreateStmt))
+		follow_relation(((CreateStmt *) stmt)->relation);
+	else if (IsA(stmt, RenameStmt))
+		follow_relation(((RenameStmt *) stmt)->relation);
+	else
+		follow_alter_table((AlterTableStmt *) stmt);
+}
+
+/* DISCARD ALL and RESET ALL hand a session to somebody else. */
+static bool
+ends_session_state(Node *stmt)
+{
+	return (IsA(stmt, DiscardStmt) && ((DiscardStmt *) stmt)->target == DISCARD_ALL) ||
+		(IsA(stmt, VariableSetStmt) && ((VariableSetStmt *) stmt)->kind == VAR_RESET_ALL);
+}
+
+static void
+guard_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			  ProcessUtilityContext context, ParamListInfo params,
+			  QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	Oid			detached = InvalidOid;
+	bool		discards = ends_session_state(stmt);
+	bool		followed = is_followed(stmt) && fg_policy_active();
+
+	if (followed)
+	{
+		/* the server may scribble on the tree, which is read again afterwards */
+		stmt = copyObject(stmt);
+		if (IsA(stmt, AlterTableStmt))
+			detached = detached_relation((AlterTableStmt *) stmt);
+	}
+
+	if (previous_utility)
+		previous_utility(pstmt, queryString, readOnlyTree, context, params,
+						 queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
+								queryEnv, dest, qc);
+
+	if (discards)
+		fg_auth_discard();
+	if (followed)
+	{
+		CommandCounterIncrement();
+		if (OidIsValid(detached))
+			follow_detached(detached);
+		follow_utility(stmt);
+	}
+}
+
+void
+fg_ddl_setup(void)
+{
+	previous_access = object_access_hook;
+	object_access_hook = guard_object_access;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = guard_utility;
+	RegisterXactCallback(end_transaction, NULL);
+}

@@ -1,0 +1,778 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_decide.c
+ *		One request in, one verdict out: the only place that refuses, and
+ *		that records a refusal.
+ *
+ * What is refused here:
+ *
+ *	ZG001	more rows than a limit per statement or transaction allows
+ *	ZG002	more rows than a window allows, or no room to count them
+ *	ZG003	DELETE or UPDATE without a condition, where the policy wants one
+ *	ZG004	TRUNCATE
+ *	ZG005	DDL that destroys
+ *	ZG010	the guard's triggers, the server's row counters or the preload of
+ *			the library are missing
+ *
+ * How rows are charged: a statement has an account with each policy that it
+ * touches.  Rows first go to the limits: the statement's own count, the
+ * transaction's total, and every window.  When a limit is exceeded and there
+ * is a permission, all that the statement counted moves from the limits to the
+ * permission, and the rest of the statement is charged there: a statement is
+ * either within the limits or wholly on its permission, and what was permitted
+ * does not use up anybody's window.
+ *
+ * When there is no permission, the rows that the refused statement counted are
+ * made to stick to the transaction: rolling back to a savepoint does not
+ * return them, so that swallowing the error in a loop gets nowhere.
+ *
+ * Locks: none of its own; windows are fg_budget's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "fg_budget.h"
+#include "fg_counter.h"
+#include "fg_decide.h"
+#include "fg_errors.h"
+#include "fg_event.h"
+#include "fg_guc.h"
+
+/* rows of one policy in this transaction that count toward its limits */
+typedef struct FgTotal
+{
+	dlist_node	link;
+	Oid			policy;
+	FgCounter	rows[FG_N_ROW_OPERATIONS];
+} FgTotal;
+
+/* A limit of the policy as it counts for one statement. */
+typedef struct FgBound
+{
+	const FgLimit *limit;
+	int64		max_rows;		/* fraction resolved */
+	FgWindowKey key;			/* for FG_PER_INTERVAL */
+} FgBound;
+
+struct FgAccount
+{
+	dlist_node	link;
+	uint64		scope;
+	FgPolicyArena *pin;			/* keeps policy alive */
+	const FgPolicy *policy;
+	Oid			role;
+	FgTotal    *total;
+	FgCounter	counted[FG_N_ROW_OPERATIONS];	/* charged to the limits */
+	bool		observed[FG_N_ROW_OPERATIONS];	/* over a limit in audit mode */
+	FgPermission permission[FG_N_ROW_OPERATIONS];	/* kind NONE: on the limits */
+	int			n_bounds;
+	FgBound		bounds[FLEXIBLE_ARRAY_MEMBER];
+};
+
+/* What was let through over a limit: one event a transaction, before commit. */
+typedef struct FgNote
+{
+	dlist_node	link;
+	Oid			policy;
+	FgOperation op;
+	bool		observed;		/* else permitted */
+	char	   *by;				/* which permission */
+	int64		max_rows;		/* of the limit that was exceeded; -1: none */
+	FgCounter	times;
+	FgCounter	rows;
+} FgNote;
+
+/* Which limit a statement has exceeded, for messages. */
+typedef struct FgExcess
+{
+	const FgBound *bound;		/* NULL: nothing exceeded */
+	int64		rows;			/* what there would be */
+	bool		no_room;		/* the table of windows is full */
+} FgExcess;
+
+static dlist_head accounts = DLIST_STATIC_INIT(accounts);
+static dlist_head totals = DLIST_STATIC_INIT(totals);
+static dlist_head notes = DLIST_STATIC_INIT(notes);
+
+/* ----------------------------------------------------------------
+ *		Words
+ * ----------------------------------------------------------------
+ */
+
+static const char *
+done_text(FgOperation op)
+{
+	return op == FG_OP_DELETE ? "deleted" : "updated";
+}
+
+/* "in one transaction", "within 01:00:00" */
+static const char *
+per_text(const FgLimit *limit)
+{
+	if (limit->per == FG_PER_INTERVAL)
+		return psprintf("within %s", fg_per_name(limit->per, limit->interval));
+	return psprintf("in one %s", fg_per_name(limit->per, 0));
+}
+
+/* ----------------------------------------------------------------
+ *		Events
+ * ----------------------------------------------------------------
+ */
+
+static void
+record_refusal(FgOperation op, Oid relid, Oid role, int64 rows, const FgBound *bound,
+			   const char *detail)
+{
+	FgEvent		event = {.name = "blocked"};
+
+	event.operation = fg_operation_name(op);
+	event.relid = relid;
+	event.role = role;
+	event.rows = rows;
+	event.max_rows = bound != NULL ? bound->max_rows : -1;
+	event.detail = detail;
+	fg_event_write(&event);
+}
+
+/* Notes that a policy let something through; written before commit. */
+static void
+note_passed(Oid policy, FgOperation op, const FgPermission *permission,
+			int64 rows, int64 max_rows)
+{
+	bool		observed = permission == NULL;
+	char	   *by = observed ? NULL : fg_auth_describe(permission);
+	FgNote	   *note = NULL;
+	dlist_iter	iter;
+	MemoryContext old;
+
+	if (!observed && permission->kind == FG_PERMIT_INTERNAL)
+		return;					/* the caller has an event of its own */
+	dlist_foreach(iter, &notes)
+	{
+		FgNote	   *other = dlist_container(FgNote, link, iter.cur);
+
+		if (other->policy == policy && other->op == op && other->observed == observed &&
+			(observed || strcmp(other->by, by) == 0))
+			note = other;
+	}
+	if (note == NULL)
+	{
+		old = MemoryContextSwitchTo(TopTransactionContext);
+		note = palloc0(sizeof(FgNote));
+		note->policy = policy;
+		note->op = op;
+		note->observed = observed;
+		note->by = observed ? NULL : pstrdup(by);
+		note->max_rows = max_rows;
+		fg_counter_init(&note->times, NULL, NULL);
+		fg_counter_init(&note->rows, NULL, NULL);
+		dlist_push_tail(&notes, &note->link);
+		MemoryContextSwitchTo(old);
+	}
+	fg_counter_add(&note->times, 1);
+	fg_counter_add(&note->rows, rows);
+}
+
+static void
+write_notes(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &notes)
+	{
+		FgNote	   *note = dlist_container(FgNote, link, iter.cur);
+		FgEvent		event = {0};
+
+		if (note->times.total <= 0)
+			continue;			/* rolled back to a savepoint */
+		event.name = note->observed ? "observed" : "permitted";
+		event.operation = fg_operation_name(note->op);
+		event.relid = note->policy;
+		event.role = GetUserId();
+		event.rows = note->rows.total;
+		event.max_rows = note->max_rows;
+		event.detail = note->by;
+		fg_event_write(&event);
+	}
+}
+
+/* ----------------------------------------------------------------
+ *		Accounts
+ * ----------------------------------------------------------------
+ */
+
+static FgTotal *
+find_total(Oid policy)
+{
+	FgTotal    *total;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &totals)
+	{
+		total = dlist_container(FgTotal, link, iter.cur);
+		if (total->policy == policy)
+			return total;
+	}
+	total = MemoryContextAllocZero(TopTransactionContext, sizeof(FgTotal));
+	total->policy = policy;
+	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+		fg_counter_init(&total->rows[op], NULL, NULL);
+	dlist_push_tail(&totals, &total->link);
+	return total;
+}
+
+FgAccount *
+fg_decide_account(uint64 scope, const FgPolicy *policy, Oid role)
+{
+	FgAccount  *account;
+	FgPolicyArena *pin;
+	dlist_iter	iter;
+	Size		size;
+
+	dlist_foreach(iter, &accounts)
+	{
+		account = dlist_container(FgAccount, link, iter.cur);
+		if (account->scope == scope && account->policy->relid == policy->relid)
+			return account;
+	}
+
+	/* reading fractions touches catalogs, so pin first */
+	pin = fg_policy_pin();
+	PG_TRY();
+	{
+		size = offsetof(FgAccount, bounds) + sizeof(FgBound) * policy->n_limits;
+		account = MemoryContextAllocZero(TopTransactionContext, size);
+		account->scope = scope;
+		account->policy = policy;
+		account->role = role;
+		account->pin = pin;
+		for (int i = 0; i < policy->n_limits; i++)
+		{
+			FgBound    *bound = &account->bounds[account->n_bounds++];
+
+			bound->limit = &policy->limits[i];
+			bound->max_rows = fg_policy_limit_rows(policy, bound->limit);
+			if (bound->limit->per == FG_PER_INTERVAL)
+				fg_budget_key(&bound->key, policy->relid, bound->limit->op,
+							  bound->limit->by, bound->limit->interval);
+		}
+		account->total = find_total(policy->relid);
+	}
+	PG_CATCH();
+	{
+		fg_policy_unpin(pin);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+		fg_counter_init(&account->counted[op], NULL, NULL);
+	dlist_push_head(&accounts, &account->link);
+	return account;
+}
+
+const FgPolicy *
+fg_decide_policy(const FgAccount *account)
+{
+	return account->policy;
+}
+
+static void
+close_account(FgAccount *account)
+{
+	dlist_delete(&account->link);
+	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+		fg_counter_forget(&account->counted[op]);
+	fg_policy_unpin(account->pin);
+	pfree(account);
+}
+
+void
+fg_decide_close_scope(uint64 scope)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &accounts)
+	{
+		FgAccount  *account = dlist_container(FgAccount, link, iter.cur);
+
+		if (account->scope == scope)
+			close_account(account);
+	}
+}
+
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	dlist_mutable_iter iter;
+
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			write_notes();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			dlist_foreach_modify(iter, &accounts)
+				fg_policy_unpin(dlist_container(FgAccount, link, iter.cur)->pin);
+			dlist_init(&accounts);
+			dlist_init(&totals);
+			dlist_init(&notes);
+			break;
+		default:
+			break;
+	}
+}
+
+void
+fg_decide_setup(void)
+{
+	RegisterXactCallback(end_transaction, NULL);
+}
+
+/* ----------------------------------------------------------------
+ *		Charging
+ * ----------------------------------------------------------------
+ */
+
+static bool
+bound_concerns(const FgBound *bound, FgOperation op)
+{
+	return bound->limit->op == op;
+}
+
+/*
+ * Charges n rows to the limits and says which one they exceed, the first in
+ * the order statement, transaction, windows.  Rows that exceed a window are
+ * reserved all the same with "force".  *left is lowered to what may still
+ * come.  Windows before "failed" have the rows, those from it on have not.
+ */
+static void
+charge_limits(FgAccount *account, FgOperation op, int64 n, bool force,
+			  int64 *left, FgExcess *excess)
+{
+	excess->bound = NULL;
+	excess->no_room = false;
+
+	fg_counter_add(&account->counted[op], n);
+	fg_counter_add(&account->total->rows[op], n);
+
+	for (int i = 0; i < account->n_bounds; i++)
+	{
+		const FgBound *bound = &account->bounds[i];
+		int64		used;
+
+		if (!bound_concerns(bound, op) || bound->limit->per == FG_PER_INTERVAL)
+			continue;
+		used = bound->limit->per == FG_PER_STATEMENT ?
+			account->counted[op].total : account->total->rows[op].total;
+		*left = Min(*left, Max(bound->max_rows - used, 0));
+		if (used > bound->max_rows && excess->bound == NULL)
+		{
+			excess->bound = bound;
+			excess->rows = used;
+		}
+	}
+
+	/*
+	 * All windows get the rows, even where a limit is exceeded already, so
+	 * that what was charged is always the same for all of them; whoever
+	 * refuses or permits takes it from there.
+	 */
+	for (int i = 0; i < account->n_bounds; i++)
+	{
+		const FgBound *bound = &account->bounds[i];
+		int64		used = 0;
+		FgReserve	result;
+
+		if (!bound_concerns(bound, op) || bound->limit->per != FG_PER_INTERVAL)
+			continue;
+		result = n == 0 ? FG_RESERVE_DONE :
+			fg_budget_reserve(&bound->key, n, bound->max_rows,
+							  force || excess->bound != NULL, &used);
+		if (n == 0)
+			used = fg_budget_used(&bound->key);
+		if (result == FG_RESERVE_FULL)
+		{
+			int64		ignored;
+
+			if (fg_budget_reserve(&bound->key, n, bound->max_rows, true,
+								  &ignored) == FG_RESERVE_NO_ROOM)
+				excess->no_room = true;
+		}
+		else if (result == FG_RESERVE_NO_ROOM)
+			excess->no_room = true;
+		*left = Min(*left, Max(bound->max_rows - used, 0));
+		if (excess->bound == NULL && n > 0 && result != FG_RESERVE_DONE)
+		{
+			excess->bound = bound;
+			excess->rows = used;
+		}
+	}
+}
+
+/* Takes all that the statement counted back from the limits. */
+static int64
+uncharge_limits(FgAccount *account, FgOperation op)
+{
+	int64		n = account->counted[op].total;
+
+	fg_counter_add(&account->counted[op], -n);
+	fg_counter_add(&account->total->rows[op], -n);
+	for (int i = 0; i < account->n_bounds; i++)
+	{
+		const FgBound *bound = &account->bounds[i];
+
+		if (bound_concerns(bound, op) && bound->limit->per == FG_PER_INTERVAL)
+			fg_budget_give_back(&bound->key, n);
+	}
+	return n;
+}
+
+/* After a refusal: what the statement counted stays until the transaction ends. */
+static void
+stick_scope(uint64 scope)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &accounts)
+	{
+		FgAccount  *account = dlist_container(FgAccount, link, iter.cur);
+
+		if (account->scope != scope)
+			continue;
+		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+		{
+			int64		n = account->counted[op].total;
+
+			if (n == 0)
+				continue;
+			fg_counter_stick(&account->total->rows[op], n);
+			for (int i = 0; i < account->n_bounds; i++)
+			{
+				const FgBound *bound = &account->bounds[i];
+
+				if (bound_concerns(bound, op) && bound->limit->per == FG_PER_INTERVAL)
+					fg_budget_stick(&bound->key, n);
+			}
+		}
+	}
+}
+
+/* ----------------------------------------------------------------
+ *		Refusing
+ * ----------------------------------------------------------------
+ */
+
+static void
+add_table_fields(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+
+	if (schema != NULL)
+		err_generic_string(PG_DIAG_SCHEMA_NAME, schema);
+	if (name != NULL)
+		err_generic_string(PG_DIAG_TABLE_NAME, name);
+}
+
+/* The way to permission, with what stands in its way if something does. */
+static char *
+hint_text(FgOperation op, Oid relid, const FgPermission *denied)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (denied != NULL && denied->id > 0)
+		appendStringInfo(&buf, "%s has only " INT64_FORMAT " rows left.  ",
+						 fg_auth_describe(denied), denied->rows_left);
+	appendStringInfo(&buf,
+					 "If this is meant, ask a member of fortress_admin for a token "
+					 "(SELECT fortress.issue_token('{%s}', '{%s}')) and call "
+					 "fortress.unlock() with it in the same transaction.",
+					 fg_event_relation(relid), fg_operation_name(op));
+	buf.data[0] = pg_toupper((unsigned char) buf.data[0]);
+	return buf.data;
+}
+
+static void
+refuse_rows(const FgAccount *account, FgOperation op, const FgExcess *excess,
+			const FgPermission *denied)
+{
+	const FgBound *bound = excess->bound;
+	const FgLimit *limit = bound->limit;
+	Oid			relid = account->policy->relid;
+	bool		window = limit->per == FG_PER_INTERVAL;
+	char	   *detail;
+
+	stick_scope(account->scope);
+
+	if (excess->no_room)
+		detail = psprintf("There is no room to count the rows of this window: all %d windows (fortress.max_windows) are in use.",
+						  fg_max_windows);
+	else if (window)
+		detail = psprintf("With this statement " INT64_FORMAT " rows would have been %s within %s, running transactions included; the limit by %s is " INT64_FORMAT ".",
+						  excess->rows, done_text(op),
+						  fg_per_name(limit->per, limit->interval),
+						  fg_by_name(limit->by), bound->max_rows);
+	else
+		detail = psprintf("This %s has %s " INT64_FORMAT " rows; the limit is " INT64_FORMAT ".",
+						  fg_per_name(limit->per, 0), done_text(op), excess->rows,
+						  bound->max_rows);
+	record_refusal(op, relid, account->role, excess->rows, bound, detail);
+
+	ereport(ERROR,
+			(errcode(window ? ERRCODE_FG_WINDOW_LIMIT_EXCEEDED : ERRCODE_FG_ROW_LIMIT_EXCEEDED),
+			 bound->max_rows == 0 ?
+			 errmsg("rows of protected table \"%s\" cannot be %s without permission",
+					fg_event_relation(relid), done_text(op)) :
+			 errmsg("no more than " INT64_FORMAT " rows of protected table \"%s\" can be %s %s",
+					bound->max_rows, fg_event_relation(relid), done_text(op), per_text(limit)),
+			 errdetail_internal("%s", detail),
+			 errhint("%s", hint_text(op, relid, denied)),
+			 add_table_fields(relid)));
+}
+
+static void
+refuse_permitted_rows(const FgAccount *account, FgOperation op, int64 n)
+{
+	Oid			relid = account->policy->relid;
+	const FgPermission *permission = &account->permission[op];
+
+	stick_scope(account->scope);
+	record_refusal(op, relid, account->role, n, NULL, fg_auth_describe(permission));
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_ROW_LIMIT_EXCEEDED),
+			 errmsg("rows of protected table \"%s\" cannot be %s: its permission is used up",
+					fg_event_relation(relid), done_text(op)),
+			 errdetail("%s does not cover " INT64_FORMAT " more rows, or has been revoked.",
+					   fg_auth_describe(permission), n),
+			 errhint("%s", hint_text(op, relid, NULL)),
+			 add_table_fields(relid)));
+}
+
+/* ----------------------------------------------------------------
+ *		Questions
+ * ----------------------------------------------------------------
+ */
+
+static void
+decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
+{
+	const FgPolicy *policy = account->policy;
+	FgPermission *permission = &account->permission[op];
+	FgExcess	excess;
+	FgPermission found;
+	int64		counted;
+
+	if (permission->kind != FG_PERMIT_NONE)
+	{
+		if (n > 0)
+		{
+			if (!fg_auth_charge(permission, n))
+				refuse_permitted_rows(account, op, n);
+			note_passed(policy->relid, op, permission, n, -1);
+			if (permission->rows_left != PG_INT64_MAX)
+				permission->rows_left -= n;
+		}
+		*left = Min(*left, Max(permission->rows_left, 0));
+		return;
+	}
+
+	if (account->observed[op])
+	{
+		int64		ignored = PG_INT64_MAX;
+
+		charge_limits(account, op, n, true, &ignored, &excess);
+		if (n > 0)
+			note_passed(policy->relid, op, NULL, n, -1);
+		return;
+	}
+
+	charge_limits(account, op, n, policy->mode != FG_MODE_BLOCK, left, &excess);
+	if (excess.bound == NULL && policy->mode != FG_MODE_BLOCK && n > 0)
+	{
+		/* forced reservations never say "full": look at what is there */
+		for (int i = 0; i < account->n_bounds; i++)
+		{
+			const FgBound *bound = &account->bounds[i];
+
+			if (bound_concerns(bound, op) && bound->limit->per == FG_PER_INTERVAL &&
+				fg_budget_used(&bound->key) > bound->max_rows)
+				excess.bound = bound;
+		}
+	}
+	if (excess.bound == NULL)
+		return;
+
+	counted = account->counted[op].total;
+	if (policy->mode == FG_MODE_AUDIT)
+	{
+		account->observed[op] = true;
+		note_passed(policy->relid, op, NULL, counted, excess.bound->max_rows);
+		*left = PG_INT64_MAX;
+		return;
+	}
+	if (!fg_auth_find(op, policy->relid, account->role, counted, &found) ||
+		!fg_auth_charge(&found, counted))
+		refuse_rows(account, op, &excess, &found);
+
+	(void) uncharge_limits(account, op);
+	if (found.rows_left != PG_INT64_MAX)
+		found.rows_left -= counted;
+	*permission = found;
+	note_passed(policy->relid, op, permission, counted, excess.bound->max_rows);
+	*left = Max(found.rows_left, 0);
+}
+
+static void
+decide_where(const FgRequest *request)
+{
+	const FgPolicy *policy = request->policy;
+	FgPermission found;
+
+	if (!policy->require_where)
+		return;
+	if (policy->mode == FG_MODE_AUDIT)
+	{
+		note_passed(policy->relid, request->op, NULL, 0, -1);
+		return;
+	}
+	if (fg_auth_find(request->op, policy->relid, request->role, 0, &found))
+	{
+		note_passed(policy->relid, request->op, &found, 0, -1);
+		return;
+	}
+	record_refusal(request->op, policy->relid, request->role, -1, NULL,
+				   "no WHERE condition");
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_WHERE_REQUIRED),
+			 errmsg("%s of protected table \"%s\" needs a WHERE condition",
+					request->op == FG_OP_DELETE ? "DELETE" : "UPDATE",
+					fg_event_relation(policy->relid)),
+			 errdetail("No condition of the statement concerns the rows of this table, or it is always true."),
+			 errhint("%s", hint_text(request->op, policy->relid, NULL)),
+			 add_table_fields(policy->relid)));
+}
+
+static void
+decide_command(const FgRequest *request, FgVerdict *verdict)
+{
+	const FgPolicy *policy = request->policy;
+	FgPermission found;
+	int64		rows = request->n_rows;
+
+	if (policy->mode == FG_MODE_AUDIT)
+	{
+		note_passed(policy->relid, request->op, NULL, rows, -1);
+		verdict->permitted = true;
+		return;
+	}
+	if (fg_auth_find(request->op, policy->relid, request->role, rows, &found) &&
+		(rows == 0 || fg_auth_charge(&found, rows)))
+	{
+		note_passed(policy->relid, request->op, &found, rows, -1);
+		verdict->permitted = true;
+		verdict->rows_left = found.rows_left;
+		return;
+	}
+	record_refusal(request->op, request->relid, request->role, rows > 0 ? rows : -1, NULL,
+				   request->what);
+	ereport(ERROR,
+			(errcode(request->op == FG_OP_TRUNCATE ? ERRCODE_FG_TRUNCATE_REFUSED :
+					 ERRCODE_FG_DDL_REFUSED),
+			 errmsg("%s of protected table \"%s\" is refused", request->what,
+					fg_event_relation(request->relid)),
+			 rows > 0 ?
+			 errdetail("It would take " INT64_FORMAT " rows away.", rows) :
+			 request->relid == policy->relid ?
+			 errdetail("It would take all rows away, past every limit.") :
+			 errdetail("It is part of \"%s\", which is protected.",
+					   fg_event_relation(policy->relid)),
+			 errhint("%s", hint_text(request->op, policy->relid, &found)),
+			 add_table_fields(request->relid)));
+}
+
+static void
+refuse_tampered(const FgRequest *request)
+{
+	bool		blind = request->question == FG_ASK_BLIND;
+
+	record_refusal(request->op, request->relid, request->role, -1, NULL,
+				   blind ? "track_counts is off" : "triggers of the guard are not as they were made");
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_GUARD_TAMPERED),
+			 errmsg("protected table \"%s\" cannot be written: the guard cannot do its work",
+					fg_event_relation(request->relid)),
+			 blind ?
+			 errdetail("The rows that a statement changes are not counted while track_counts is off.") :
+			 errdetail("A trigger of fortress_guard is missing, disabled or altered on this table."),
+			 blind ?
+			 errhint("Set track_counts = on.") :
+			 errhint("Let a member of fortress_admin call fortress.protect(%s), which puts the triggers back, and find out who changed them.",
+					 quote_literal_cstr(fg_event_relation(request->policy->relid))),
+			 add_table_fields(request->relid)));
+}
+
+/*
+ * The library came in late, through one of its own functions: there are no
+ * hooks, no windows and no settings, so nothing can be checked.
+ */
+static void
+refuse_unloaded(const FgRequest *request)
+{
+	record_refusal(request->op, request->relid, request->role, -1, NULL,
+				   "fortress_guard is not preloaded");
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_GUARD_TAMPERED),
+			 errmsg("%s of protected table \"%s\" is refused: fortress_guard is not preloaded",
+					request->op == FG_OP_DELETE ? "DELETE" :
+					request->op == FG_OP_UPDATE ? "UPDATE" : "TRUNCATE",
+					fg_event_relation(request->relid)),
+			 errdetail("Without the preload nothing is counted or archived, so nothing is let through."),
+			 errhint("Add fortress_guard to shared_preload_libraries and restart the server."),
+			 add_table_fields(request->relid)));
+}
+
+void
+fg_decide(const FgRequest *request, FgVerdict *verdict)
+{
+	verdict->rows_left = PG_INT64_MAX;
+	verdict->permitted = false;
+
+	if (request->question == FG_ASK_UNLOADED)
+		refuse_unloaded(request);
+	if (request->question == FG_ASK_ROWS)
+	{
+		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+		{
+			if (request->rows[op] > 0 || (request->operations & FG_OP_BIT(op)) != 0)
+				decide_rows(request->account, op, request->rows[op], &verdict->rows_left);
+		}
+		return;
+	}
+	if (request->policy->mode == FG_MODE_OFF)
+		return;
+	switch (request->question)
+	{
+		case FG_ASK_WHERE:
+			decide_where(request);
+			break;
+		case FG_ASK_COMMAND:
+			decide_command(request, verdict);
+			break;
+		default:
+			refuse_tampered(request);
+			break;
+	}
+}

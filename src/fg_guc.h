@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_guc.h
+ *		The settings of fortress_guard (prefix "fortress.").
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FG_GUC_H
+#define FG_GUC_H
+
+#include "postgres.h"
+#include "fg_types.h"
+
+extern bool fg_enabled;
+extern bool fg_guard_superusers;
+extern bool fg_session_unlock;
+extern int	fg_default_delete_rows;
+extern int	fg_default_update_rows;
+extern int	fg_default_window_delete_rows;
+extern int	fg_default_window_update_rows;
+extern int	fg_max_windows;
+extern char *fg_context;
+
+/* True only if the library came in by shared_preload_libraries. */
+extern bool fg_preloaded;
+
+/* What SET fortress.token left behind; see fg_guc_token(). */
+typedef struct FgTokenSetting
+{
+	const char *secret;			/* never NULL or empty */
+	bool		from_connection;	/* came with the connection string */
+	bool		this_transaction;	/* was set in the running transaction */
+} FgTokenSetting;
+
+extern void fg_guc_define(void);
+/* The token that is set now; false if there is none. */
+extern bool fg_guc_token(FgTokenSetting *setting);
+/* Does fortress.ignore_databases match the current database?  (cached) */
+extern bool fg_guc_database_ignored(void);
+
+#endif							/* FG_GUC_H */

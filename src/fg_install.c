@@ -1,0 +1,225 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_install.c
+ *		The guard's triggers on a protected relation.
+ *
+ * Every ordinary or partitioned table of a protected tree carries three, all
+ * with function fortress.guard(), always enabled, without WHEN:
+ *
+ *	fortress_guard_truncate		BEFORE TRUNCATE, statement
+ *	fortress_guard_delete		see below, DELETE
+ *	fortress_guard_update		see below, UPDATE
+ *
+ * The latter two archive where the policy says so, and refuse everything where
+ * the library is not preloaded.  Archiving is done AFTER, for the statement,
+ * from the OLD TABLE: all rows at once, in the layout of the relation that the
+ * statement named.  A statement trigger fires only for the relation that is
+ * named, so each relation of a partitioned tree has its own.
+ *
+ * That way breaks down where a statement can reach the relation through one
+ * that is not part of the protected tree (a partition or a child that is
+ * protected by itself), or can bring rows of several layouts into one OLD
+ * TABLE (inheritance: the columns that only the child has would be lost).
+ * There, "by_row", every table that holds rows has AFTER ROW triggers instead.
+ * They cost more, and are right.
+ *
+ * Without archiving the two are BEFORE, for the statement: nothing is captured
+ * and their cost is a function call.
+ *
+ * Locks: the callers hold ShareRowExclusiveLock on the relation.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "fg_catalog.h"
+#include "fg_install.h"
+#include "fg_types.h"
+
+#define OLD_TABLE_NAME	"fortress_old"
+#define N_TRIGGERS		3
+
+typedef struct TriggerSpec
+{
+	const char *name;
+	int16		type;			/* as in pg_trigger.tgtype */
+	bool		old_table;
+} TriggerSpec;
+
+static void
+wanted_triggers(Relation rel, int archive, bool by_row, TriggerSpec specs[N_TRIGGERS])
+{
+	static const char *const names[] = {"fortress_guard_delete", "fortress_guard_update"};
+	static const int bits[] = {FG_ARCHIVE_DELETE, FG_ARCHIVE_UPDATE};
+	static const int16 events[] = {TRIGGER_TYPE_DELETE, TRIGGER_TYPE_UPDATE};
+
+	specs[0].name = "fortress_guard_truncate";
+	specs[0].type = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE;
+	specs[0].old_table = false;
+	for (int i = 0; i < 2; i++)
+	{
+		TriggerSpec *spec = &specs[i + 1];
+		bool		archived = (archive & bits[i]) != 0;
+
+		spec->name = names[i];
+		spec->type = events[i];
+		spec->old_table = false;
+		if (archived && by_row && rel->rd_rel->relkind == RELKIND_RELATION)
+			spec->type |= TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER;
+		else if (archived && !by_row)
+		{
+			spec->type |= TRIGGER_TYPE_AFTER;
+			spec->old_table = true;
+		}
+		else
+			spec->type |= TRIGGER_TYPE_BEFORE;
+	}
+}
+
+/* The trigger of that name on an open relation, or NULL. */
+static const Trigger *
+find_trigger(Relation rel, const char *name)
+{
+	TriggerDesc *desc = rel->trigdesc;
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		if (strcmp(desc->triggers[i].tgname, name) == 0)
+			return &desc->triggers[i];
+	}
+	return NULL;
+}
+
+static bool
+trigger_as_made(const Trigger *trigger, const TriggerSpec *spec)
+{
+	if (trigger == NULL)
+		return false;
+	return trigger->tgfoid == fg_catalog_guard_function() &&
+		trigger->tgtype == spec->type &&
+		trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
+		trigger->tgqual == NULL &&
+		trigger->tgnattr == 0 &&
+		trigger->tgnargs == 0 &&
+		(trigger->tgoldtable != NULL) == spec->old_table &&
+		trigger->tgnewtable == NULL;
+}
+
+bool
+fg_install_intact(Relation rel, int archive, bool by_row)
+{
+	TriggerSpec specs[N_TRIGGERS];
+
+	wanted_triggers(rel, archive, by_row, specs);
+	for (int i = 0; i < N_TRIGGERS; i++)
+	{
+		if (!trigger_as_made(find_trigger(rel, specs[i].name), &specs[i]))
+			return false;
+	}
+	return true;
+}
+
+void
+fg_install_become_owner(FgOwnerState *saved)
+{
+	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
+	SetUserIdAndSecContext(fg_catalog_owner(),
+						   saved->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	saved->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+fg_install_be_user_again(const FgOwnerState *saved)
+{
+	AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->user, saved->sec_context);
+}
+
+static void
+drop_trigger(Relation rel, const Trigger *trigger)
+{
+	ObjectAddress object;
+
+	ObjectAddressSet(object, TriggerRelationId, trigger->tgoid);
+	performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	CommandCounterIncrement();
+}
+
+static void
+create_trigger(Relation rel, const TriggerSpec *spec)
+{
+	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
+
+	stmt->trigname = pstrdup(spec->name);
+	stmt->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
+								  pstrdup(RelationGetRelationName(rel)), -1);
+	stmt->funcname = list_make2(makeString("fortress"), makeString("guard"));
+	stmt->row = TRIGGER_FOR_ROW(spec->type);
+	stmt->timing = spec->type & TRIGGER_TYPE_TIMING_MASK;
+	stmt->events = spec->type & TRIGGER_TYPE_EVENT_MASK;
+	if (spec->old_table)
+	{
+		TriggerTransition *old = makeNode(TriggerTransition);
+
+		old->name = OLD_TABLE_NAME;
+		old->isNew = false;
+		old->isTable = true;
+		stmt->transitionRels = list_make1(old);
+	}
+	CreateTriggerFiringOn(stmt, NULL, RelationGetRelid(rel), InvalidOid, InvalidOid,
+						  InvalidOid, fg_catalog_guard_function(), InvalidOid, NULL,
+						  false, false, TRIGGER_FIRES_ALWAYS);
+	CommandCounterIncrement();
+}
+
+void
+fg_install_triggers(Relation rel, int archive, bool by_row)
+{
+	TriggerSpec specs[N_TRIGGERS];
+	FgOwnerState saved;
+
+	wanted_triggers(rel, archive, by_row, specs);
+	fg_install_become_owner(&saved);
+	for (int i = 0; i < N_TRIGGERS; i++)
+	{
+		const Trigger *trigger = find_trigger(rel, specs[i].name);
+
+		if (trigger_as_made(trigger, &specs[i]))
+			continue;
+		if (trigger != NULL)
+			drop_trigger(rel, trigger);
+		create_trigger(rel, &specs[i]);
+	}
+	fg_install_be_user_again(&saved);
+}
+
+void
+fg_install_remove(Relation rel)
+{
+	TriggerSpec specs[N_TRIGGERS];
+	FgOwnerState saved;
+
+	wanted_triggers(rel, FG_ARCHIVE_NONE, false, specs);
+	fg_install_become_owner(&saved);
+	for (int i = 0; i < N_TRIGGERS; i++)
+	{
+		const Trigger *trigger = find_trigger(rel, specs[i].name);
+
+		if (trigger != NULL)
+			drop_trigger(rel, trigger);
+	}
+	fg_install_be_user_again(&saved);
+}

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_install.h
+ *		The guard's triggers on a relation: which must stand, making them,
+ *		and telling whether they stand as they were made.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FG_INSTALL_H
+#define FG_INSTALL_H
+
+#include "postgres.h"
+#include "utils/rel.h"
+
+/*
+ * Makes the triggers that "rel" must have and removes ours that it must not
+ * have.  archive: FG_ARCHIVE_* bits; by_row: archive by row triggers.  The
+ * caller holds ShareRowExclusiveLock or more.  Runs as the extension's owner.
+ */
+extern void fg_install_triggers(Relation rel, int archive, bool by_row);
+/* Removes all of them. */
+extern void fg_install_remove(Relation rel);
+/* Do exactly these triggers stand: always enabled, no WHEN, our function? */
+extern bool fg_install_intact(Relation rel, int archive, bool by_row);
+
+/* Between these two the guard's own DDL runs as the owner of the extension. */
+typedef struct FgOwnerState
+{
+	Oid			user;
+	int			sec_context;
+	int			guc_level;
+} FgOwnerState;
+
+extern void fg_install_become_owner(FgOwnerState *saved);
+extern void fg_install_be_user_again(const FgOwnerState *saved);
+
+#endif							/* FG_INSTALL_H */

@@ -1,0 +1,512 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_restore_sql.c
+ *		Writes the one statement that restores a relation from its shadow.
+ *
+ * One statement, so that what is decided and what is done see the same
+ * snapshot, foreign keys of the table to itself are checked after all rows
+ * are there, and the planner can join millions of rows by hash or merge.  Its
+ * parts, as CTEs:
+ *
+ *	chosen	the rows of the shadow that the caller wants undone
+ *	first	the earliest of them for each key: it holds the wanted content;
+ *			with it the last one's operation and time
+ *	found	joined with the row that has the key now, and a verdict, "act":
+ *				i	absent: put it in
+ *				I	absent, though the last chosen change left it there:
+ *					somebody removed it since; conflict
+ *				=	it is there with the wanted content: nothing to do
+ *				u	as the last chosen change, an update, left it: update it
+ *				U	created or changed since; conflict
+ *	later	keys that the shadow shows changed after the last chosen change
+ *			(a "u" among them is a "U"); left out where every later change is
+ *			chosen anyway
+ *	plan	the verdicts
+ *	put_n	INSERT, one for each set of columns that images have: columns that
+ *			are younger than an image get their defaults
+ *	changed	UPDATE; only of rows that are still the version that was judged
+ *
+ * A table without key columns has only inserts.  Equal images are numbered;
+ * the k-th is put in if the table has fewer than k rows that look like it.  So
+ * a second run puts nothing in, and of rows that were equal to ones still
+ * there only what is missing to the number deleted comes back.
+ *
+ * The search path is the caller's, because triggers that fire, and the
+ * caller's own filter, count on it; so every name and operator here is
+ * qualified.  Columns go by c<attribute number> between the CTEs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "lib/stringinfo.h"
+
+#include "fg_restore_sql.h"
+
+#define EQ		"OPERATOR(pg_catalog.=)"
+#define CHAR(c) "'" c "'::pg_catalog.\"char\""
+
+static bool
+fg_plan_overwrites(const FgRestorePlan *plan)
+{
+	return plan->on_conflict == FG_CONFLICT_OVERWRITE;
+}
+
+/* verdicts that end in an INSERT, and in an UPDATE */
+static const char *
+fg_sql_inserted(const FgRestorePlan *plan)
+{
+	return fg_plan_overwrites(plan) ? "'{i,I}'" : "'{i}'";
+}
+
+static const char *
+fg_sql_updated(const FgRestorePlan *plan)
+{
+	return fg_plan_overwrites(plan) ? "'{u,U}'" : "'{u}'";
+}
+
+/* "alias.act is one of", with the array given as a quoted literal */
+static void
+fg_sql_act(StringInfo sql, const char *alias, const char *acts)
+{
+	appendStringInfo(sql, "%s.act %s ANY (%s::pg_catalog.\"char\"[])", alias, EQ, acts);
+}
+
+/* c1, c2, ... of all columns, each with a prefix */
+static void
+fg_sql_columns(StringInfo sql, const FgRestorePlan *plan, const char *prefix)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->columns)
+	{
+		const FgRestoreColumn *column = lfirst(lc);
+
+		appendStringInfo(sql, "%s%sc%d", lc == list_head(plan->columns) ? "" : ", ", prefix, column->attnum);
+	}
+}
+
+/* The same of the key columns */
+static void
+fg_sql_keys(StringInfo sql, const FgRestorePlan *plan, const char *prefix)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->keys)
+	{
+		const FgRestoreKey *key = lfirst(lc);
+
+		appendStringInfo(sql, "%s%sc%d", lc == list_head(plan->keys) ? "" : ", ", prefix, key->column->attnum);
+	}
+}
+
+/*
+ * Equality of keys.  The left side's columns go by their names ("named": base
+ * table or shadow) or by c<number>; the right side's always by number.
+ */
+static void
+fg_sql_same_key(StringInfo sql, const FgRestorePlan *plan, const char *left, bool named, const char *right)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->keys)
+	{
+		const FgRestoreKey *key = lfirst(lc);
+
+		if (lc != list_head(plan->keys))
+			appendStringInfoString(sql, " AND ");
+		if (named)
+			appendStringInfo(sql, "%s.%s", left, key->column->name);
+		else
+			appendStringInfo(sql, "%s.c%d", left, key->column->attnum);
+		appendStringInfo(sql, " %s %s.c%d", key->equals, right, key->column->attnum);
+	}
+}
+
+/* Do all images have the column? */
+static bool
+fg_column_always_known(const FgRestorePlan *plan, const FgRestoreColumn *column)
+{
+	return plan->natts == NIL || linitial_int(plan->natts) >= column->known_from;
+}
+
+/* Is the column one that a restore compares?  Generated ones follow from the others. */
+static bool
+fg_column_compared(const FgRestorePlan *plan, const FgRestoreColumn *column)
+{
+	/* nobody can set it in a row that exists, so there it says nothing */
+	if (column->identity_always && plan->keys != NIL)
+		return false;
+	return !column->generated;
+}
+
+static const char *
+fg_sql_table(const FgRestorePlan *plan)
+{
+	return psprintf("%s%s", plan->only ? "ONLY " : "", plan->table);
+}
+
+static void
+fg_sql_chosen(StringInfo sql, const FgRestorePlan *plan)
+{
+	ListCell   *lc;
+
+	appendStringInfoString(sql, "WITH chosen AS NOT MATERIALIZED (SELECT ");
+	foreach(lc, plan->columns)
+	{
+		const FgRestoreColumn *column = lfirst(lc);
+
+		appendStringInfo(sql, "%s AS c%d, ", column->name, column->attnum);
+	}
+	appendStringInfo(sql, "fg_at, fg_seq, fg_op, fg_natts FROM ONLY %s WHERE %s)",
+					 plan->shadow_table, plan->condition);
+}
+
+/* Does the row t look like image f?  Byte by byte, so that any type can be compared. */
+static void
+fg_sql_same_image(StringInfo sql, const FgRestorePlan *plan)
+{
+	StringInfoData now;
+	StringInfoData wanted;
+	ListCell   *lc;
+	const char *separator = "";
+
+	initStringInfo(&now);
+	initStringInfo(&wanted);
+	foreach(lc, plan->columns)
+	{
+		const FgRestoreColumn *column = lfirst(lc);
+
+		if (!fg_column_compared(plan, column))
+			continue;
+		appendStringInfo(&now, "%st.%s%s", separator, column->name, column->as_base);
+		if (fg_column_always_known(plan, column))
+			appendStringInfo(&wanted, "%sf.c%d%s", separator, column->attnum, column->as_shadow);
+		else
+			appendStringInfo(&wanted,
+							 "%sCASE WHEN f.fg_natts OPERATOR(pg_catalog.>=) %d THEN f.c%d%s ELSE t.%s%s END",
+							 separator, column->known_from, column->attnum, column->as_shadow,
+							 column->name, column->as_base);
+		separator = ", ";
+	}
+	if (now.len == 0)
+		appendStringInfoString(sql, "true");
+	else
+		appendStringInfo(sql, "ROW(%s) OPERATOR(pg_catalog.*=) ROW(%s)", now.data, wanted.data);
+}
+
+/* The verdicts where rows have a key */
+static void
+fg_sql_plan_by_key(StringInfo sql, const FgRestorePlan *plan)
+{
+	appendStringInfoString(sql, ", first AS (SELECT DISTINCT ON (");
+	fg_sql_keys(sql, plan, "");
+	appendStringInfoString(sql, ") ");
+	fg_sql_columns(sql, plan, "");
+	appendStringInfoString(sql,
+						   ", fg_op, fg_natts"
+						   ", pg_catalog.last_value(fg_op) OVER w AS last_op"
+						   ", pg_catalog.last_value(fg_at) OVER w AS last_at"
+						   ", pg_catalog.last_value(fg_seq) OVER w AS last_seq"
+						   " FROM chosen WINDOW w AS (PARTITION BY ");
+	fg_sql_keys(sql, plan, "");
+	appendStringInfoString(sql,
+						   " ORDER BY fg_at, fg_seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+						   " ORDER BY ");
+	fg_sql_keys(sql, plan, "");
+	appendStringInfoString(sql, ", fg_at, fg_seq)");
+
+	appendStringInfo(sql,
+					 ", found AS (SELECT f.*, t.xmin AS version, CASE"
+					 " WHEN t.tableoid IS NULL THEN CASE WHEN f.last_op %s %s THEN %s ELSE %s END WHEN ",
+					 EQ, CHAR("u"), CHAR("I"), CHAR("i"));
+	fg_sql_same_image(sql, plan);
+	appendStringInfo(sql, " THEN %s WHEN f.last_op %s %s THEN %s ELSE %s END AS act FROM first f LEFT JOIN %s t ON (",
+					 CHAR("="), EQ, CHAR("u"), CHAR("u"), CHAR("U"), fg_sql_table(plan));
+	fg_sql_same_key(sql, plan, "t", true, "f");
+	appendStringInfoString(sql, "))");
+
+	if (!plan->all_later)
+	{
+		appendStringInfoString(sql, ", later AS (SELECT DISTINCT ");
+		fg_sql_keys(sql, plan, "f.");
+		appendStringInfo(sql, " FROM found f JOIN ONLY %s s ON (", plan->shadow_table);
+		fg_sql_same_key(sql, plan, "s", true, "f");
+		appendStringInfo(sql,
+						 ") WHERE f.act %s %s AND (s.fg_at OPERATOR(pg_catalog.>) f.last_at"
+						 " OR (s.fg_at %s f.last_at AND s.fg_seq OPERATOR(pg_catalog.>) f.last_seq)))",
+						 EQ, CHAR("u"), EQ);
+	}
+
+	appendStringInfoString(sql, ", plan AS MATERIALIZED (SELECT ");
+	fg_sql_columns(sql, plan, "f.");
+	if (plan->all_later)
+		appendStringInfoString(sql, ", f.fg_op, f.fg_natts, f.version, f.act FROM found f)");
+	else
+	{
+		const FgRestoreKey *key = linitial(plan->keys);
+
+		appendStringInfo(sql,
+						 ", f.fg_op, f.fg_natts, f.version, CASE WHEN l.c%d IS NOT NULL AND f.act %s %s"
+						 " THEN %s ELSE f.act END AS act FROM found f LEFT JOIN later l ON (",
+						 key->column->attnum, EQ, CHAR("u"), CHAR("U"));
+		fg_sql_same_key(sql, plan, "l", false, "f");
+		appendStringInfoString(sql, "))");
+	}
+}
+
+/* The text of a row over the columns that every image has, for tables without keys */
+static void
+fg_sql_image_text(StringInfo sql, const FgRestorePlan *plan, const char *alias, bool named)
+{
+	ListCell   *lc;
+	const char *separator = "";
+
+	appendStringInfoString(sql, "ROW(");
+	foreach(lc, plan->columns)
+	{
+		const FgRestoreColumn *column = lfirst(lc);
+
+		if (!fg_column_compared(plan, column) || !fg_column_always_known(plan, column))
+			continue;
+		if (named)
+			appendStringInfo(sql, "%s%s.%s%s", separator, alias, column->name, column->as_base);
+		else
+			appendStringInfo(sql, "%s%s.c%d%s", separator, alias, column->attnum, column->as_shadow);
+		separator = ", ";
+	}
+	appendStringInfoString(sql, ")::pg_catalog.text COLLATE pg_catalog.\"C\"");
+}
+
+/* The verdicts where they have none */
+static void
+fg_sql_plan_by_image(StringInfo sql, const FgRestorePlan *plan)
+{
+	appendStringInfoString(sql, ", image AS (SELECT c.*, ");
+	fg_sql_image_text(sql, plan, "c", false);
+	appendStringInfoString(sql,
+						   " AS look FROM chosen c), numbered AS (SELECT i.*,"
+						   " pg_catalog.row_number() OVER (PARTITION BY i.look ORDER BY i.fg_at, i.fg_seq) AS number"
+						   " FROM image i), have AS (SELECT r.look, pg_catalog.count(*) AS number FROM (SELECT ");
+	fg_sql_image_text(sql, plan, "t", true);
+	appendStringInfo(sql,
+					 " AS look FROM %s t) r WHERE r.look %s ANY (SELECT i.look FROM image i) GROUP BY r.look)",
+					 fg_sql_table(plan), EQ);
+
+	appendStringInfoString(sql, ", plan AS MATERIALIZED (SELECT ");
+	fg_sql_columns(sql, plan, "n.");
+	appendStringInfo(sql,
+					 ", n.fg_op, n.fg_natts, CASE WHEN h.number OPERATOR(pg_catalog.>=) n.number THEN %s ELSE %s END AS act"
+					 " FROM numbered n LEFT JOIN have h ON (h.look %s n.look))",
+					 CHAR("="), CHAR("i"), EQ);
+}
+
+/*
+ * The inserts: one for each set of columns that images have.  Returns how
+ * many there are.
+ */
+static int
+fg_sql_put(StringInfo sql, const FgRestorePlan *plan)
+{
+	int			n_groups = 0;
+	ListCell   *group = list_head(plan->natts);
+
+	while (group != NULL)
+	{
+		int			lowest = lfirst_int(group);
+		int			highest = lowest;
+		StringInfoData names;
+		StringInfoData values;
+		ListCell   *lc;
+		int			next_column = INT_MAX;
+
+		initStringInfo(&names);
+		initStringInfo(&values);
+		foreach(lc, plan->columns)
+		{
+			const FgRestoreColumn *column = lfirst(lc);
+
+			if (column->generated)
+				continue;
+			if (column->known_from > lowest)
+			{
+				next_column = Min(next_column, column->known_from);
+				continue;
+			}
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", column->name);
+			appendStringInfo(&values, "%sp.c%d", values.len > 0 ? ", " : "", column->attnum);
+		}
+		/* images of more columns than this that still know no other one */
+		while (group != NULL && lfirst_int(group) < next_column)
+		{
+			highest = lfirst_int(group);
+			group = lnext(plan->natts, group);
+		}
+
+		appendStringInfo(sql, ", put_%d AS (INSERT INTO %s", n_groups, plan->table);
+		if (names.len > 0)
+			appendStringInfo(sql, " (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM plan p WHERE ", names.data, values.data);
+		else
+			appendStringInfoString(sql, " SELECT FROM plan p WHERE ");
+		fg_sql_act(sql, "p", fg_sql_inserted(plan));
+		appendStringInfo(sql,
+						 " AND p.fg_natts OPERATOR(pg_catalog.>=) %d AND p.fg_natts OPERATOR(pg_catalog.<=) %d",
+						 lowest, highest);
+		if (plan->on_conflict == FG_CONFLICT_SKIP && plan->keys != NIL)
+		{
+			appendStringInfoString(sql, " ON CONFLICT DO NOTHING RETURNING ");
+			foreach(lc, plan->keys)
+			{
+				const FgRestoreKey *key = lfirst(lc);
+
+				appendStringInfo(sql, "%s%s AS c%d", lc == list_head(plan->keys) ? "" : ", ",
+								 key->column->name, key->column->attnum);
+			}
+		}
+		else
+			appendStringInfoString(sql, " RETURNING 1");
+		appendStringInfoChar(sql, ')');
+		n_groups++;
+	}
+
+	appendStringInfoString(sql, ", put AS (");
+	for (int i = 0; i < n_groups; i++)
+		appendStringInfo(sql, "%sSELECT * FROM put_%d", i > 0 ? " UNION ALL " : "", i);
+	appendStringInfoChar(sql, ')');
+	return n_groups;
+}
+
+/* The update.  False: there is nothing that one could set. */
+static bool
+fg_sql_set(StringInfo sql, const FgRestorePlan *plan)
+{
+	StringInfoData sets;
+	ListCell   *lc;
+
+	initStringInfo(&sets);
+	foreach(lc, plan->columns)
+	{
+		const FgRestoreColumn *column = lfirst(lc);
+
+		if (!fg_column_compared(plan, column))
+			continue;
+		appendStringInfo(&sets, "%s%s = ", sets.len > 0 ? ", " : "", column->name);
+		if (fg_column_always_known(plan, column))
+			appendStringInfo(&sets, "p.c%d", column->attnum);
+		else
+			appendStringInfo(&sets, "CASE WHEN p.fg_natts OPERATOR(pg_catalog.>=) %d THEN p.c%d ELSE t.%s END",
+							 column->known_from, column->attnum, column->name);
+	}
+	if (sets.len == 0)
+		return false;
+
+	appendStringInfo(sql, ", changed AS (UPDATE %s AS t SET %s FROM plan p WHERE ", fg_sql_table(plan), sets.data);
+	fg_sql_act(sql, "p", fg_sql_updated(plan));
+	appendStringInfoString(sql, " AND ");
+	fg_sql_same_key(sql, plan, "t", true, "p");
+	appendStringInfo(sql, " AND t.xmin %s p.version RETURNING 1)", EQ);
+	return true;
+}
+
+/* The count of what came of the plan, for each operation */
+static void
+fg_sql_result(StringInfo sql, const FgRestorePlan *plan, bool puts, bool sets)
+{
+	bool		check_puts = puts && plan->on_conflict == FG_CONFLICT_SKIP && plan->keys != NIL;
+	const char *missed = "";
+	ListCell   *lc;
+
+	/* with "skip", a row that another unique constraint kept out is a conflict as well */
+	if (check_puts)
+	{
+		const FgRestoreKey *key = linitial(plan->keys);
+
+		missed = psprintf("p.act %s %s AND d.c%d IS NULL", EQ, CHAR("i"), key->column->attnum);
+	}
+
+	appendStringInfoString(sql, " SELECT p.fg_op, pg_catalog.count(*) FILTER (WHERE (");
+	fg_sql_act(sql, "p", fg_sql_inserted(plan));
+	appendStringInfoString(sql, " OR ");
+	fg_sql_act(sql, "p", fg_sql_updated(plan));
+	appendStringInfoChar(sql, ')');
+	if (check_puts)
+		appendStringInfo(sql, " AND NOT (%s)", missed);
+	appendStringInfoString(sql, "), pg_catalog.count(*) FILTER (WHERE ");
+	fg_sql_act(sql, "p", "'{I,U}'");
+	if (check_puts)
+		appendStringInfo(sql, " OR (%s)", missed);
+
+	appendStringInfoString(sql, "), pg_catalog.count(*) FILTER (WHERE ");
+	fg_sql_act(sql, "p", fg_sql_inserted(plan));
+	appendStringInfoString(sql, " OR ");
+	fg_sql_act(sql, "p", fg_sql_updated(plan));
+	appendStringInfoString(sql, "), ");
+
+	appendStringInfoString(sql, puts ? "(SELECT pg_catalog.count(*) FROM put)" : "0::pg_catalog.int8");
+	if (sets)
+		appendStringInfoString(sql, " OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM changed)");
+
+	if (plan->keys == NIL)
+		appendStringInfoString(sql, ", NULL::pg_catalog.text");
+	else
+	{
+		appendStringInfoString(sql, ", (SELECT pg_catalog.string_agg(e.key, ', ') FROM (SELECT pg_catalog.concat('(', pg_catalog.concat_ws(', ', ");
+		fg_sql_keys(sql, plan, "p.");
+		appendStringInfoString(sql, "), ')') AS key FROM plan p WHERE ");
+		fg_sql_act(sql, "p", "'{I,U}'");
+		appendStringInfoString(sql, " LIMIT 5) e)");
+	}
+
+	foreach(lc, plan->columns)
+	{
+		const FgRestoreColumn *column = lfirst(lc);
+
+		if (!OidIsValid(column->sequence))
+			continue;
+		appendStringInfo(sql, ", pg_catalog.%s(p.c%d) FILTER (WHERE ", column->ascending ? "max" : "min", column->attnum);
+		fg_sql_act(sql, "p", fg_sql_inserted(plan));
+		appendStringInfoString(sql, ")::pg_catalog.int8");
+	}
+
+	appendStringInfoString(sql, " FROM plan p");
+	if (check_puts)
+	{
+		appendStringInfoString(sql, " LEFT JOIN put d ON (");
+		fg_sql_same_key(sql, plan, "d", false, "p");
+		appendStringInfoChar(sql, ')');
+	}
+	appendStringInfoString(sql, " GROUP BY p.fg_op");
+}
+
+char *
+fg_restore_survey_sql(const FgRestorePlan *plan)
+{
+	return psprintf("SELECT DISTINCT fg_op, fg_natts FROM ONLY %s WHERE %s ORDER BY fg_natts",
+					plan->shadow_table, plan->condition);
+}
+
+char *
+fg_restore_sql(const FgRestorePlan *plan)
+{
+	StringInfoData sql;
+	bool		puts = false;
+	bool		sets = false;
+
+	Assert(plan->natts != NIL);
+	initStringInfo(&sql);
+	fg_sql_chosen(&sql, plan);
+	if (plan->keys != NIL)
+		fg_sql_plan_by_key(&sql, plan);
+	else
+		fg_sql_plan_by_image(&sql, plan);
+	if (!plan->dry_run)
+	{
+		puts = fg_sql_put(&sql, plan) > 0;
+		if (plan->keys != NIL)
+			sets = fg_sql_set(&sql, plan);
+	}
+	fg_sql_result(&sql, plan, puts, sets);
+	return sql.data;
+}

@@ -1,0 +1,807 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_shadow.c
+ *		Archiving: copies old row images into shadow tables.
+ *
+ * A shadow row is the base row with 32 bytes of metadata in front.  Because
+ * the metadata columns are exactly eight, never null and 32 bytes without
+ * padding, the base tuple's data area and null bitmap can be copied as bytes:
+ * alignment is kept and the bitmap moves by one whole byte.  That needs the
+ * columns of the shadow to lie like those of the base table, dropped ones
+ * included, which fg_shadow_ddl.c sees to.  Whether they do is looked at once
+ * per relation and remembered ("target"); relcache messages for the
+ * relation, the shadow's owner or the shadow make it be looked at again.
+ * Where the layouts differ, or a tuple is older than the last ADD COLUMN with a
+ * default, the image is taken apart and put together by column names.
+ *
+ * A statement of one row must not pay for what makes a million rows fast, so
+ * it has a path of its own: no slots, no batch context, no bulk insert.
+ *
+ * Rows are written below the executor: the user's rights on the shadow do not
+ * matter and nothing of the user's runs, except expressions of indexes that
+ * somebody may have put on a shadow.
+ *
+ * What cannot be kept whole is an error (ZG013), so that the statement which
+ * would have lost it fails.
+ *
+ * Locks: the caller has the base table locked; the shadow is locked
+ * RowExclusiveLock after it and stays locked until the transaction ends.  All
+ * state here belongs to the backend.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "replication/logicalworker.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "fg_catalog.h"
+#include "fg_errors.h"
+#include "fg_shadow.h"
+
+/* a batch is written when it has so many rows or so many bytes */
+#define FG_BATCH_ROWS	1000
+#define FG_BATCH_BYTES	65536
+
+/* the bits of a tuple header that tell about its data */
+#define FG_DATA_BITS	(HEAP_HASNULL | HEAP_HASVARWIDTH | HEAP_HASEXTERNAL)
+
+/*
+ * A relation whose relcache messages matter.  Targets keep the number of
+ * messages that they have seen of each.
+ */
+typedef struct FgWatched
+{
+	Oid			relid;			/* hash key */
+	uint64		changes;
+} FgWatched;
+
+typedef struct FgTargetKey
+{
+	Oid			relid;
+	Oid			owner;			/* the relation that has the shadow */
+} FgTargetKey;
+
+/* How rows of a relation get into a shadow. */
+typedef struct FgTarget
+{
+	FgTargetKey key;			/* hash key */
+	Oid			shadow;
+	bool		valid;			/* the rest is filled in */
+	bool		copy_bytes;		/* the columns lie alike */
+	int16		natts;			/* for fg_natts: columns of the owner */
+	int16	   *map;			/* attribute number in the shadow for each of
+								 * the relation; 0: dropped; in
+								 * TopMemoryContext */
+	FgWatched  *watched[3];
+	uint64		seen;			/* fg_target_changes() when it was filled in */
+} FgTarget;
+
+/* What a call of archiving works on. */
+typedef struct FgArchiver
+{
+	Relation	rel;
+	Relation	shadow;
+	FgTarget   *target;
+	FgShadowMeta meta;
+	CommandId	cid;
+	int64		n_rows;
+
+	/* for batches */
+	MemoryContext context;		/* of the call: slots, arrays */
+	MemoryContext batch_context;	/* emptied after each batch */
+	BulkInsertState bistate;	/* from the second batch on */
+	TupleTableSlot **slots;
+	int			n_slots;		/* made so far */
+	int			n_used;
+	Size		n_bytes;
+
+	/* only where the shadow has indexes */
+	EState	   *estate;
+	ResultRelInfo *result;
+	TupleTableSlot *index_slot;
+} FgArchiver;
+
+static HTAB *fg_targets = NULL;
+static HTAB *fg_watched = NULL;
+static uint64 fg_all_changes = 0;	/* messages for every relation */
+
+/* descriptor of slots that are only a place for a tuple */
+static TupleDesc fg_no_columns = NULL;
+
+/* fg_seq: the last number given, and in which transaction */
+static FullTransactionId fg_seq_xid;
+static int32 fg_seq_last = 0;
+
+/* nest level at which a restore began; 0: none runs */
+static int	fg_restoring_level = 0;
+
+
+/* ---------------------------------------------------------------------
+ * Targets
+ * ---------------------------------------------------------------------
+ */
+
+/* Relcache callback: must not raise errors. */
+static void
+fg_shadow_relcache_changed(Datum arg, Oid relid)
+{
+	FgWatched  *watched;
+
+	if (!OidIsValid(relid))
+	{
+		fg_all_changes++;
+		return;
+	}
+	watched = hash_search(fg_watched, &relid, HASH_FIND, NULL);
+	if (watched)
+		watched->changes++;
+}
+
+static void
+fg_targets_init(void)
+{
+	HASHCTL		ctl;
+	MemoryContext oldcontext;
+
+	if (fg_targets)
+		return;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(FgWatched);
+	if (!fg_watched)
+		fg_watched = hash_create("fortress_guard shadow changes", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+
+	if (!fg_no_columns)
+	{
+		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+		fg_no_columns = CreateTemplateTupleDesc(0);
+		MemoryContextSwitchTo(oldcontext);
+	}
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(FgTargetKey);
+	ctl.entrysize = sizeof(FgTarget);
+	fg_targets = hash_create("fortress_guard shadow targets", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+
+	CacheRegisterRelcacheCallback(fg_shadow_relcache_changed, (Datum) 0);
+}
+
+static FgWatched *
+fg_watch(Oid relid)
+{
+	FgWatched  *watched;
+	bool		found;
+
+	watched = hash_search(fg_watched, &relid, HASH_ENTER, &found);
+	if (!found)
+		watched->changes = 0;
+	return watched;
+}
+
+/* A number that grows with every message that concerns a target. */
+static inline uint64
+fg_target_changes(const FgTarget *target)
+{
+	return fg_all_changes + target->watched[0]->changes +
+		target->watched[1]->changes + target->watched[2]->changes;
+}
+
+/* Can the bytes of a value of "base" lie in "shadow"? */
+static inline bool
+fg_same_layout(Form_pg_attribute base, Form_pg_attribute shadow)
+{
+	return base->attlen == shadow->attlen &&
+		base->attalign == shadow->attalign &&
+		base->attbyval == shadow->attbyval;
+}
+
+/* Is "shadow" the column that keeps the values of live column "base"? */
+static bool
+fg_same_column(Form_pg_attribute base, Form_pg_attribute shadow)
+{
+	return !shadow->attisdropped &&
+		strcmp(NameStr(base->attname), NameStr(shadow->attname)) == 0 &&
+		getBaseType(base->atttypid) == shadow->atttypid;
+}
+
+static void
+fg_archive_error(Relation rel, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_ARCHIVE_FAILED),
+			 errmsg("could not archive rows of table \"%s\"", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", detail),
+			 errhint("Calling fortress.protect() for the protected table again brings its archive into step."),
+			 errtable(rel)));
+}
+
+/*
+ * Compares the columns of a relation and its shadow and fills in the target.
+ * Both are locked, so neither changes meanwhile.
+ */
+static void
+fg_target_fill(FgTarget *target, Relation rel, Relation shadow)
+{
+	TupleDesc	base_desc = RelationGetDescr(rel);
+	TupleDesc	shadow_desc = RelationGetDescr(shadow);
+	int16	   *map;
+	bool		copy_bytes;
+	int			natts = base_desc->natts;
+
+	if (shadow->rd_rel->relkind != RELKIND_RELATION ||
+		shadow->rd_tableam != GetHeapamTableAmRoutine() ||
+		shadow_desc->natts < FG_SHADOW_N_META)
+		fg_archive_error(rel, psprintf(_("\"%s\" is not an archive."), RelationGetRelationName(shadow)));
+
+	map = MemoryContextAllocZero(CurrentMemoryContext, sizeof(int16) * Max(natts, 1));
+	copy_bytes = FG_SHADOW_N_META + natts <= shadow_desc->natts;
+
+	for (int i = 0; i < natts; i++)
+	{
+		Form_pg_attribute base = TupleDescAttr(base_desc, i);
+		int			at = FG_SHADOW_N_META + i;
+
+		if (at < shadow_desc->natts && !fg_same_layout(base, TupleDescAttr(shadow_desc, at)))
+			copy_bytes = false;
+		if (base->attisdropped)
+			continue;
+		if (at >= shadow_desc->natts || !fg_same_column(base, TupleDescAttr(shadow_desc, at)))
+		{
+			copy_bytes = false;
+			for (at = FG_SHADOW_N_META; at < shadow_desc->natts; at++)
+				if (fg_same_column(base, TupleDescAttr(shadow_desc, at)))
+					break;
+			if (at == shadow_desc->natts)
+				fg_archive_error(rel, psprintf(_("The archive \"%s\" has no column \"%s\" of type %s."),
+											   RelationGetRelationName(shadow), NameStr(base->attname),
+											   format_type_be(getBaseType(base->atttypid))));
+		}
+		map[i] = at + 1;
+	}
+
+	if (copy_bytes || RelationGetRelid(rel) == target->key.owner)
+		target->natts = natts;
+	else
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(target->key.owner));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for relation %u", target->key.owner);
+		target->natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+		ReleaseSysCache(tuple);
+	}
+
+	if (target->map)
+	{
+		pfree(target->map);
+		target->map = NULL;
+	}
+	target->map = MemoryContextAlloc(TopMemoryContext, sizeof(int16) * Max(natts, 1));
+	memcpy(target->map, map, sizeof(int16) * natts);
+	pfree(map);
+	target->copy_bytes = copy_bytes;
+}
+
+/*
+ * Opens and locks the shadow that rows of rel go to; *found is how they get
+ * there.  Raises ZG013 if there is none.
+ */
+static Relation
+fg_target_open(Relation rel, Oid owner, FgTarget **found)
+{
+	FgTargetKey key;
+	FgTarget   *target;
+	bool		known;
+
+	fg_targets_init();
+	key.relid = RelationGetRelid(rel);
+	key.owner = owner;
+	target = hash_search(fg_targets, &key, HASH_ENTER, &known);
+	if (!known)
+	{
+		target->valid = false;
+		target->map = NULL;
+	}
+	*found = target;
+
+	for (;;)
+	{
+		Relation	shadow;
+
+		if (target->valid && target->seen != fg_target_changes(target))
+			target->valid = false;
+
+		if (!target->valid)
+		{
+			target->shadow = fg_catalog_get_shadow(owner);
+			if (!OidIsValid(target->shadow))
+				fg_archive_error(rel, _("The table has no archive."));
+			target->watched[0] = fg_watch(key.relid);
+			target->watched[1] = fg_watch(owner);
+			target->watched[2] = fg_watch(target->shadow);
+			target->seen = fg_target_changes(target);
+		}
+
+		/* taking the lock may bring news */
+		shadow = try_table_open(target->shadow, RowExclusiveLock);
+		if (shadow == NULL && !target->valid)
+			fg_archive_error(rel, _("The archive of the table is gone."));
+		if (shadow && target->seen == fg_target_changes(target))
+		{
+			if (!target->valid)
+			{
+				fg_target_fill(target, rel, shadow);
+				target->valid = true;
+			}
+			return shadow;
+		}
+		if (shadow)
+			table_close(shadow, RowExclusiveLock);
+		target->valid = false;
+	}
+}
+
+
+/* ---------------------------------------------------------------------
+ * Images
+ * ---------------------------------------------------------------------
+ */
+
+/* Fills in the metadata of all rows of one call. */
+static void
+fg_meta_fill(FgShadowMeta *meta, Relation rel, const FgTarget *target, char op)
+{
+	FullTransactionId xid = GetTopFullTransactionId();
+
+	StaticAssertStmt(sizeof(FgShadowMeta) == FG_SHADOW_META_SIZE, "metadata must be 32 bytes");
+	StaticAssertStmt(offsetof(FgShadowMeta, fg_how) == FG_SHADOW_META_SIZE - 1, "metadata must have no padding");
+
+	if (!FullTransactionIdEquals(xid, fg_seq_xid))
+	{
+		fg_seq_xid = xid;
+		fg_seq_last = 0;
+	}
+	meta->fg_at = GetCurrentTimestamp();
+	meta->fg_xid = U64FromFullTransactionId(xid);
+	meta->fg_actor = GetSessionUserId();
+	meta->fg_relation = RelationGetRelid(rel);
+	meta->fg_seq = ++fg_seq_last;
+	meta->fg_natts = target->natts;
+	meta->fg_op = op;
+	meta->fg_how = fg_restoring_level > 0 ? 'r' : IsLogicalWorker() ? 'a' : 's';
+}
+
+/* The image by columns: for other layouts and for tuples with missing values. */
+static HeapTuple
+fg_image_by_columns(const FgArchiver *archiver, HeapTupleHeader old, uint32 length)
+{
+	TupleDesc	base_desc = RelationGetDescr(archiver->rel);
+	TupleDesc	shadow_desc = RelationGetDescr(archiver->shadow);
+	const FgShadowMeta *meta = &archiver->meta;
+	HeapTupleData tuple;
+	HeapTuple	image;
+	Datum	   *old_values = palloc(sizeof(Datum) * base_desc->natts);
+	bool	   *old_nulls = palloc(sizeof(bool) * base_desc->natts);
+	Datum	   *values = palloc0(sizeof(Datum) * shadow_desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * shadow_desc->natts);
+
+	tuple.t_len = length;
+	tuple.t_data = old;
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = RelationGetRelid(archiver->rel);
+	heap_deform_tuple(&tuple, base_desc, old_values, old_nulls);
+
+	memset(nulls, true, sizeof(bool) * shadow_desc->natts);
+	memset(nulls, false, sizeof(bool) * FG_SHADOW_N_META);
+	values[0] = TimestampTzGetDatum(meta->fg_at);
+	values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(meta->fg_xid));
+	values[2] = ObjectIdGetDatum(meta->fg_actor);
+	values[3] = ObjectIdGetDatum(meta->fg_relation);
+	values[4] = Int32GetDatum(meta->fg_seq);
+	values[5] = Int16GetDatum(meta->fg_natts);
+	values[6] = CharGetDatum(meta->fg_op);
+	values[7] = CharGetDatum(meta->fg_how);
+
+	for (int i = 0; i < base_desc->natts; i++)
+	{
+		int			to = archiver->target->map[i];
+
+		if (to > 0)
+		{
+			values[to - 1] = old_values[i];
+			nulls[to - 1] = old_nulls[i];
+		}
+	}
+	image = heap_form_tuple(shadow_desc, values, nulls);
+
+	pfree(old_values);
+	pfree(old_nulls);
+	pfree(values);
+	pfree(nulls);
+	return image;
+}
+
+/*
+ * Makes the shadow row of an old tuple, palloc'd in one piece.  "length" is
+ * that of the tuple with its full header.
+ */
+static HeapTuple
+fg_image_make(const FgArchiver *archiver, HeapTupleHeader old, uint32 length)
+{
+	TupleDesc	base_desc = RelationGetDescr(archiver->rel);
+	HeapTuple	image;
+	int			natts = HeapTupleHeaderGetNatts(old);
+
+	if (!archiver->target->copy_bytes ||
+		(natts < base_desc->natts && base_desc->constr && base_desc->constr->missing))
+		image = fg_image_by_columns(archiver, old, length);
+	else
+	{
+		bool		has_nulls = (old->t_infomask & HEAP_HASNULL) != 0;
+		Size		header_size = SizeofHeapTupleHeader;
+		Size		data_size = length - old->t_hoff;
+		HeapTupleHeader new;
+
+		if (has_nulls)
+			header_size += BITMAPLEN(natts + FG_SHADOW_N_META);
+		header_size = MAXALIGN(header_size);
+
+		image = palloc(HEAPTUPLESIZE + header_size + FG_SHADOW_META_SIZE + data_size);
+		new = (HeapTupleHeader) ((char *) image + HEAPTUPLESIZE);
+		memset(new, 0, header_size);
+
+		image->t_len = header_size + FG_SHADOW_META_SIZE + data_size;
+		ItemPointerSetInvalid(&image->t_self);
+		image->t_tableOid = RelationGetRelid(archiver->shadow);
+		image->t_data = new;
+
+		ItemPointerSetInvalid(&new->t_ctid);
+		HeapTupleHeaderSetNatts(new, natts + FG_SHADOW_N_META);
+		new->t_infomask = old->t_infomask & FG_DATA_BITS;
+		new->t_hoff = header_size;
+		if (has_nulls)
+		{
+			new->t_bits[0] = 0xFF;
+			memcpy(&new->t_bits[1], old->t_bits, BITMAPLEN(natts));
+		}
+		memcpy((char *) new + header_size, &archiver->meta, FG_SHADOW_META_SIZE);
+		memcpy((char *) new + header_size + FG_SHADOW_META_SIZE, (char *) old + old->t_hoff, data_size);
+	}
+
+	/* where TOAST can help it will, else the server's message would be about the shadow */
+	if (unlikely(image->t_len > MaxHeapTupleSize) &&
+		!OidIsValid(archiver->shadow->rd_rel->reltoastrelid))
+		fg_archive_error(archiver->rel,
+						 psprintf(_("A row of %u bytes and its %d bytes of metadata do not fit on a page."),
+								  length, FG_SHADOW_META_SIZE));
+	return image;
+}
+
+
+/* ---------------------------------------------------------------------
+ * Batches
+ * ---------------------------------------------------------------------
+ */
+
+static void
+fg_archiver_begin(FgArchiver *archiver, Relation rel, Oid owner, char op)
+{
+	memset(archiver, 0, sizeof(FgArchiver));
+	archiver->rel = rel;
+	archiver->shadow = fg_target_open(rel, owner, &archiver->target);
+	fg_meta_fill(&archiver->meta, rel, archiver->target, op);
+	archiver->cid = GetCurrentCommandId(true);
+}
+
+/* Gets ready for more than one row. */
+static void
+fg_batch_begin(FgArchiver *archiver)
+{
+	archiver->context = CurrentMemoryContext;
+	archiver->batch_context = AllocSetContextCreate(CurrentMemoryContext,
+													"fortress_guard archive batch",
+													ALLOCSET_DEFAULT_SIZES);
+	archiver->slots = palloc(sizeof(TupleTableSlot *) * FG_BATCH_ROWS);
+
+	if (archiver->shadow->rd_rel->relhasindex)
+	{
+		archiver->estate = CreateExecutorState();
+		archiver->result = makeNode(ResultRelInfo);
+		InitResultRelInfo(archiver->result, archiver->shadow, 0, NULL, 0);
+		ExecOpenIndices(archiver->result, false);
+		archiver->index_slot = MakeSingleTupleTableSlot(RelationGetDescr(archiver->shadow), &TTSOpsHeapTuple);
+	}
+}
+
+/* Puts the rows that were just written into the indexes of the shadow. */
+static void
+fg_batch_index(FgArchiver *archiver)
+{
+	TupleTableSlot *slot = archiver->index_slot;
+
+	for (int i = 0; i < archiver->n_used; i++)
+	{
+		HeapTuple	image = ExecFetchSlotHeapTuple(archiver->slots[i], false, NULL);
+
+		image->t_self = archiver->slots[i]->tts_tid;
+		ExecStoreHeapTuple(image, slot, false);
+		ExecInsertIndexTuples(archiver->result, slot, archiver->estate, false, false, NULL, NIL);
+		ExecClearTuple(slot);
+		ResetPerTupleExprContext(archiver->estate);
+	}
+}
+
+/* Writes the batch.  "more": it will not be the last one. */
+static void
+fg_batch_flush(FgArchiver *archiver, bool more)
+{
+	MemoryContext oldcontext;
+
+	if (archiver->n_used == 0)
+		return;
+
+	/* a ring of buffers is worth its price only for many rows */
+	if (more && archiver->bistate == NULL)
+		archiver->bistate = GetBulkInsertState();
+
+	oldcontext = MemoryContextSwitchTo(archiver->batch_context);
+	table_multi_insert(archiver->shadow, archiver->slots, archiver->n_used,
+					   archiver->cid, 0, archiver->bistate);
+	if (archiver->result && archiver->result->ri_NumIndices > 0)
+		fg_batch_index(archiver);
+	MemoryContextSwitchTo(oldcontext);
+
+	/* the images go with their context, not one by one */
+	for (int i = 0; i < archiver->n_used; i++)
+	{
+		archiver->slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;
+		ExecClearTuple(archiver->slots[i]);
+	}
+	MemoryContextReset(archiver->batch_context);
+	archiver->n_used = 0;
+	archiver->n_bytes = 0;
+}
+
+static inline void
+fg_batch_add(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
+{
+	MemoryContext oldcontext;
+	HeapTuple	image;
+
+	if (archiver->n_used >= FG_BATCH_ROWS || archiver->n_bytes >= FG_BATCH_BYTES)
+		fg_batch_flush(archiver, true);
+
+	if (archiver->n_used == archiver->n_slots)
+	{
+		oldcontext = MemoryContextSwitchTo(archiver->context);
+		archiver->slots[archiver->n_slots++] = MakeSingleTupleTableSlot(fg_no_columns, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(oldcontext);
+	}
+
+	oldcontext = MemoryContextSwitchTo(archiver->batch_context);
+	image = fg_image_make(archiver, old, length);
+	MemoryContextSwitchTo(oldcontext);
+
+	/* marked as the slot's own, so that it is not copied once more */
+	ExecStoreHeapTuple(image, archiver->slots[archiver->n_used++], true);
+	archiver->n_bytes += image->t_len;
+	archiver->n_rows++;
+}
+
+static void
+fg_batch_end(FgArchiver *archiver)
+{
+	fg_batch_flush(archiver, false);
+
+	if (archiver->bistate)
+		FreeBulkInsertState(archiver->bistate);
+	for (int i = 0; i < archiver->n_slots; i++)
+		ExecDropSingleTupleTableSlot(archiver->slots[i]);
+	pfree(archiver->slots);
+	if (archiver->result)
+	{
+		ExecDropSingleTupleTableSlot(archiver->index_slot);
+		ExecCloseIndices(archiver->result);
+		FreeExecutorState(archiver->estate);
+		pfree(archiver->result);
+	}
+	MemoryContextDelete(archiver->batch_context);
+}
+
+/* The lean path: one row. */
+static void
+fg_archive_one(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
+{
+	HeapTuple	image;
+
+	if (unlikely(archiver->shadow->rd_rel->relhasindex))
+	{
+		fg_batch_begin(archiver);
+		fg_batch_add(archiver, old, length);
+		fg_batch_end(archiver);
+		return;
+	}
+	image = fg_image_make(archiver, old, length);
+	heap_insert(archiver->shadow, image, archiver->cid, 0, NULL);
+	heap_freetuple(image);
+}
+
+
+/* ---------------------------------------------------------------------
+ * What the entries call
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Copies all tuples of a store of rel's old rows.  The store's first read
+ * pointer is moved.
+ */
+void
+fg_shadow_archive_store(Relation rel, Oid shadow_owner, Tuplestorestate *old, char op)
+{
+	FgArchiver	archiver;
+	TupleTableSlot *slot;
+	int64		n_tuples = tuplestore_tuple_count(old);
+
+	if (n_tuples == 0)
+		return;
+	fg_archiver_begin(&archiver, rel, shadow_owner, op);
+
+	slot = MakeSingleTupleTableSlot(fg_no_columns, &TTSOpsMinimalTuple);
+	tuplestore_select_read_pointer(old, 0);
+	tuplestore_rescan(old);
+	if (n_tuples > 1)
+		fg_batch_begin(&archiver);
+
+	while (tuplestore_gettupleslot(old, true, false, slot))
+	{
+		MinimalTuple tuple = ExecFetchSlotMinimalTuple(slot, NULL);
+		HeapTupleHeader header = (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET);
+		uint32		length = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+
+		if (n_tuples > 1)
+			fg_batch_add(&archiver, header, length);
+		else
+			fg_archive_one(&archiver, header, length);
+	}
+
+	if (n_tuples > 1)
+		fg_batch_end(&archiver);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(archiver.shadow, NoLock);
+}
+
+/* Copies one old row. */
+void
+fg_shadow_archive_tuple(Relation rel, Oid shadow_owner, HeapTuple old, char op)
+{
+	FgArchiver	archiver;
+
+	fg_archiver_begin(&archiver, rel, shadow_owner, op);
+	fg_archive_one(&archiver, old->t_data, old->t_len);
+	table_close(archiver.shadow, NoLock);
+}
+
+/*
+ * Copies every row that a TRUNCATE or DROP of rel would remove.  Nobody else
+ * can change rel, so a snapshot of now sees them all; the transaction's own,
+ * in REPEATABLE READ, might not.
+ */
+int64
+fg_shadow_archive_all(Relation rel, Oid shadow_owner, char op)
+{
+	FgArchiver	archiver;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	fg_archiver_begin(&archiver, rel, shadow_owner, op);
+	if (rel->rd_tableam != GetHeapamTableAmRoutine())
+		fg_archive_error(rel, _("Only tables of the access method heap can be archived."));
+	fg_batch_begin(&archiver);
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		fg_batch_add(&archiver, tuple->t_data, tuple->t_len);
+	table_endscan(scan);
+	fg_batch_end(&archiver);
+	PopActiveSnapshot();
+
+	table_close(archiver.shadow, NoLock);
+	return archiver.n_rows;
+}
+
+/*
+ * The relation whose shadow keeps rows of relid: itself, or the nearest
+ * partitioned table above it that has a shadow; InvalidOid if there is none.
+ */
+Oid
+fg_shadow_owner_of(Oid relid)
+{
+	Oid			owner = InvalidOid;
+	List	   *ancestors;
+	ListCell   *lc;
+
+	if (OidIsValid(fg_catalog_get_shadow(relid)))
+		return relid;
+	if (!get_rel_relispartition(relid))
+		return InvalidOid;
+
+	ancestors = get_partition_ancestors(relid);
+	foreach(lc, ancestors)
+	{
+		if (OidIsValid(fg_catalog_get_shadow(lfirst_oid(lc))))
+		{
+			owner = lfirst_oid(lc);
+			break;
+		}
+	}
+	list_free(ancestors);
+	return owner;
+}
+
+Oid
+fg_shadow_of(Oid relid)
+{
+	Oid			owner = fg_shadow_owner_of(relid);
+
+	return OidIsValid(owner) ? fg_catalog_get_shadow(owner) : InvalidOid;
+}
+
+
+/* ---------------------------------------------------------------------
+ * The mark of a restore
+ * ---------------------------------------------------------------------
+ */
+
+static void
+fg_shadow_xact_ends(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE &&
+		event != XACT_EVENT_PARALLEL_PRE_COMMIT)
+		fg_restoring_level = 0;
+}
+
+static void
+fg_shadow_subxact_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && fg_restoring_level >= GetCurrentTransactionNestLevel())
+		fg_restoring_level = 0;
+}
+
+/*
+ * While true, rows are marked as archived by a restore.  Ends by itself with
+ * the (sub)transaction, if that fails.
+ */
+void
+fg_shadow_set_restoring(bool restoring)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(fg_shadow_xact_ends, NULL);
+		RegisterSubXactCallback(fg_shadow_subxact_ends, NULL);
+		registered = true;
+	}
+	fg_restoring_level = restoring ? GetCurrentTransactionNestLevel() : 0;
+}

@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_trigger.c
+ *		fortress.guard(), the trigger function of protected tables.
+ *
+ * It archives old row images after DELETE and UPDATE, asks for permission
+ * before TRUNCATE and archives the whole table then, and where the library was
+ * not preloaded it asks fg_decide to refuse everything: the triggers stay on
+ * the table whatever becomes of the configuration.
+ *
+ * Counting and limits are not its business; see fg_executor.c.
+ *
+ * Locks: the shadow's, after the base table's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "fg_decide.h"
+#include "fg_guc.h"
+#include "fg_policy.h"
+#include "fg_shadow.h"
+#include "fg_trigger.h"
+
+PG_FUNCTION_INFO_V1(fg_guard);
+
+static FgOperation
+event_operation(TriggerEvent event)
+{
+	if (TRIGGER_FIRED_BY_DELETE(event))
+		return FG_OP_DELETE;
+	if (TRIGGER_FIRED_BY_TRUNCATE(event))
+		return FG_OP_TRUNCATE;
+	return FG_OP_UPDATE;
+}
+
+/* Whose shadows take the rows of a relation in an operation: a list of oids. */
+static List *
+shadow_owners(const FgRelation *entry, int archive_bit)
+{
+	List	   *owners = NIL;
+
+	for (int i = 0; i < entry->n_policies; i++)
+	{
+		const FgPolicy *policy = entry->policies[i];
+
+		if (policy->mode != FG_MODE_OFF && (policy->archive & archive_bit) != 0)
+			owners = list_append_unique_oid(owners, entry->shadow_owners[i]);
+	}
+	return owners;
+}
+
+static void
+archive_rows(const TriggerData *data, const FgRelation *entry, FgOperation op)
+{
+	List	   *owners = shadow_owners(entry, FG_OP_BIT(op));
+	char		how = op == FG_OP_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
+	ListCell   *lc;
+
+	foreach(lc, owners)
+	{
+		if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
+			fg_shadow_archive_tuple(data->tg_relation, lfirst_oid(lc), data->tg_trigtuple, how);
+		else
+			fg_shadow_archive_store(data->tg_relation, lfirst_oid(lc), data->tg_oldtable, how);
+	}
+}
+
+static int64
+count_rows(Relation rel)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int64		rows = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		rows++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	return rows;
+}
+
+/*
+ * TRUNCATE: asks each policy, archives, and charges the rows where the
+ * permission is bounded.
+ */
+static void
+guard_truncate(Relation rel, const FgRelation *entry)
+{
+	List	   *owners = shadow_owners(entry, FG_ARCHIVE_DELETE);
+	int			n_policies = entry->n_policies;
+	const FgPolicy **policies = palloc(sizeof(FgPolicy *) * n_policies);
+	FgPolicyArena *pin = fg_policy_pin();
+	int64		rows = -1;
+	ListCell   *lc;
+
+	memcpy(policies, entry->policies, sizeof(FgPolicy *) * n_policies);
+	PG_TRY();
+	{
+		bool		bounded = false;
+		FgRequest	request = {.question = FG_ASK_COMMAND,.op = FG_OP_TRUNCATE};
+		FgVerdict	verdict;
+
+		request.relid = RelationGetRelid(rel);
+		request.role = GetUserId();
+		request.what = "TRUNCATE";
+		for (int i = 0; i < n_policies; i++)
+		{
+			request.policy = policies[i];
+			fg_decide(&request, &verdict);
+			bounded |= verdict.rows_left != PG_INT64_MAX;
+		}
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+		{
+			foreach(lc, owners)
+				rows = fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_TRUNCATE);
+			if (bounded && rows < 0)
+				rows = count_rows(rel);
+		}
+		for (int i = 0; bounded && rows > 0 && i < n_policies; i++)
+		{
+			request.policy = policies[i];
+			request.n_rows = rows;
+			fg_decide(&request, &verdict);
+		}
+	}
+	PG_FINALLY();
+	{
+		fg_policy_unpin(pin);
+	}
+	PG_END_TRY();
+}
+
+Datum
+fg_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	FgOperation op;
+	FgRelation *entry;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"fortress.guard\" was not called by trigger manager")));
+	op = event_operation(data->tg_event);
+
+	if (!fg_preloaded)
+	{
+		FgRequest	request = {.question = FG_ASK_UNLOADED};
+		FgVerdict	verdict;
+
+		request.op = op;
+		request.relid = RelationGetRelid(data->tg_relation);
+		request.role = GetUserId();
+		fg_decide(&request, &verdict);
+	}
+	if (!fg_policy_active())
+		return PointerGetDatum(NULL);
+	entry = fg_policy_lookup(RelationGetRelid(data->tg_relation));
+	if (entry != NULL)
+	{
+		if (op == FG_OP_TRUNCATE)
+			guard_truncate(data->tg_relation, entry);
+		else if (TRIGGER_FIRED_AFTER(data->tg_event))
+			archive_rows(data, entry, op);
+	}
+	return PointerGetDatum(NULL);
+}
