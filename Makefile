@@ -17,6 +17,7 @@ OBJS = \
 	src/fg_apply.o \
 	src/fg_auditor.o \
 	src/fg_auth.o \
+	src/fg_auth_token.o \
 	src/fg_budget.o \
 	src/fg_budget_file.o \
 	src/fg_budget_window.o \

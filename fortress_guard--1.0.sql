@@ -95,7 +95,6 @@ CREATE TABLE fortress.exemption (
 	ended_at timestamptz,
 	CONSTRAINT exemption_pkey PRIMARY KEY (id)
 );
-CREATE INDEX exemption_role_idx ON fortress.exemption (role_oid);
 COMMENT ON TABLE fortress.exemption IS 'standing permissions of roles';
 COMMENT ON COLUMN fortress.exemption.role_system IS 'system identifier of the cluster in which role_oid counts; elsewhere role_name does';
 

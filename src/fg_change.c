@@ -15,8 +15,8 @@
  * finds its row by itself: there the projection that computes the new row is
  * the moment at which the old one is at hand.  Partitions with a layout of
  * their own have projections of their own, made as rows are routed to them;
- * their rows, and rows moved to a partition whose layout differs, count as
- * changed without a look: more than exact, never less.
+ * what ON CONFLICT updates there counts as changed without a look: perhaps
+ * more than exact, never less.
  *
  *-------------------------------------------------------------------------
  */
@@ -201,27 +201,37 @@ versions_differ(const FgChange *change, HeapTuple old, HeapTuple new)
 	return false;
 }
 
-/* The same for a row that was moved to another partition. */
+/*
+ * The same for a row that was moved to another partition.  The new version is
+ * in the slot that it was inserted from: in the root's layout where this
+ * partition's differs from it, else in this partition's own.
+ */
 static bool
 moved_row_differs(const FgChange *change, HeapTuple old)
 {
-	TupleDesc	desc = RelationGetDescr(change->rri->ri_RelationDesc);
-	TupleTableSlot *moved = change->rri->ri_newTupleSlot;
+	Relation	rel = change->rri->ri_RelationDesc;
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		converted = ExecGetChildToRootMap(change->rri) != NULL;
+	TupleTableSlot *moved = converted ? change->node->mt_root_tuple_slot :
+		change->rri->ri_newTupleSlot;
+	Oid			root = RelationGetRelid(change->node->rootResultRelInfo->ri_RelationDesc);
 
-	/* only here is the stored row still in the slot that it was made in */
-	if (change->node->operation != CMD_UPDATE || moved == NULL || TTS_EMPTY(moved) ||
-		ExecGetChildToRootMap(change->rri) != NULL)
+	if (moved == NULL || TTS_EMPTY(moved))
 		return true;
 	for (int i = 0; i < change->n_columns; i++)
 	{
 		AttrNumber	attno = change->columns[i];
+		Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
+		AttrNumber	moved_attno = converted ? get_attnum(root, NameStr(att->attname)) : attno;
 		bool		old_null;
 		bool		new_null;
 		Datum		old_value = heap_getattr(old, attno, desc, &old_null);
-		Datum		new_value = slot_getattr(moved, attno, &new_null);
+		Datum		new_value;
 
-		if (value_differs(TupleDescAttr(desc, attno - 1), old_value, old_null,
-						  new_value, new_null))
+		if (moved_attno <= 0)
+			return true;
+		new_value = slot_getattr(moved, moved_attno, &new_null);
+		if (value_differs(att, old_value, old_null, new_value, new_null))
 			return true;
 	}
 	return false;

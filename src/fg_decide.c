@@ -496,6 +496,10 @@ hint_text(FgOperation op, Oid relid, const FgPermission *denied)
 	if (denied != NULL && denied->id > 0)
 		appendStringInfo(&buf, "%s has only " INT64_FORMAT " rows left.  ",
 						 fg_auth_describe(denied), denied->rows_left);
+	if (denied != NULL && denied->stale_token)
+		appendStringInfoString(&buf,
+							   "fortress.token was set in an earlier transaction and counts no more: "
+							   "use SET LOCAL in this one.  ");
 	appendStringInfo(&buf,
 					 "If this is meant, ask a member of fortress_admin for a token "
 					 "(SELECT fortress.issue_token('{%s}', '{%s}')) and call "
@@ -661,7 +665,7 @@ decide_where(const FgRequest *request)
 					request->op == FG_OP_DELETE ? "DELETE" : "UPDATE",
 					fg_event_relation(policy->relid)),
 			 errdetail("No condition of the statement concerns the rows of this table, or it is always true."),
-			 errhint("%s", hint_text(request->op, policy->relid, NULL)),
+			 errhint("%s", hint_text(request->op, policy->relid, &found)),
 			 add_table_fields(policy->relid)));
 }
 

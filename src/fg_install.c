@@ -21,10 +21,11 @@
  * protected by itself), or can bring rows of several layouts into one OLD
  * TABLE (inheritance: the columns that only the child has would be lost).
  * There, "by_row", every table that holds rows has AFTER ROW triggers instead.
- * They cost more, and are right.
+ * They cost more, and are right.  They stand there without archiving too, as
+ * only they would be left to refuse if the library were not preloaded.
  *
- * Without archiving the two are BEFORE, for the statement: nothing is captured
- * and their cost is a function call.
+ * Everywhere else, without archiving, the two are BEFORE, for the statement:
+ * nothing is captured and their cost is a function call.
  *
  * Locks: the callers hold ShareRowExclusiveLock on the relation.
  *
@@ -75,7 +76,7 @@ wanted_triggers(Relation rel, int archive, bool by_row, TriggerSpec specs[N_TRIG
 		spec->name = names[i];
 		spec->type = events[i];
 		spec->old_table = false;
-		if (archived && by_row && rel->rd_rel->relkind == RELKIND_RELATION)
+		if (by_row && rel->rd_rel->relkind == RELKIND_RELATION)
 			spec->type |= TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER;
 		else if (archived && !by_row)
 		{

@@ -194,7 +194,7 @@ fg_sql_same_image(StringInfo sql, const FgRestorePlan *plan)
 	if (now.len == 0)
 		appendStringInfoString(sql, "true");
 	else
-		appendStringInfo(sql, "ROW(%s) OPERATOR(pg_catalog.*=) ROW(%s)", now.data, wanted.data);
+		appendStringInfo(sql, "pg_catalog.record_image_eq(ROW(%s), ROW(%s))", now.data, wanted.data);
 }
 
 /* The verdicts where rows have a key */

@@ -59,6 +59,8 @@
 /* a batch is written when it has so many rows or so many bytes */
 #define FG_BATCH_ROWS	1000
 #define FG_BATCH_BYTES	65536
+/* a slot needs room for every column: so many columns in all slots together */
+#define FG_BATCH_COLUMNS	64000
 
 /* the bits of a tuple header that tell about its data */
 #define FG_DATA_BITS	(HEAP_HASNULL | HEAP_HASVARWIDTH | HEAP_HASEXTERNAL)
@@ -109,6 +111,7 @@ typedef struct FgArchiver
 	MemoryContext batch_context;	/* emptied after each batch */
 	BulkInsertState bistate;	/* from the second batch on */
 	TupleTableSlot **slots;
+	int			max_slots;
 	int			n_slots;		/* made so far */
 	int			n_used;
 	Size		n_bytes;
@@ -122,9 +125,6 @@ typedef struct FgArchiver
 static HTAB *fg_targets = NULL;
 static HTAB *fg_watched = NULL;
 static uint64 fg_all_changes = 0;	/* messages for every relation */
-
-/* descriptor of slots that are only a place for a tuple */
-static TupleDesc fg_no_columns = NULL;
 
 /* fg_seq: the last number given, and in which transaction */
 static FullTransactionId fg_seq_xid;
@@ -159,7 +159,6 @@ static void
 fg_targets_init(void)
 {
 	HASHCTL		ctl;
-	MemoryContext oldcontext;
 
 	if (fg_targets)
 		return;
@@ -169,13 +168,6 @@ fg_targets_init(void)
 	ctl.entrysize = sizeof(FgWatched);
 	if (!fg_watched)
 		fg_watched = hash_create("fortress_guard shadow changes", 64, &ctl, HASH_ELEM | HASH_BLOBS);
-
-	if (!fg_no_columns)
-	{
-		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
-		fg_no_columns = CreateTemplateTupleDesc(0);
-		MemoryContextSwitchTo(oldcontext);
-	}
 
 	memset(&ctl, 0, sizeof(ctl));
 	ctl.keysize = sizeof(FgTargetKey);
@@ -520,7 +512,8 @@ fg_batch_begin(FgArchiver *archiver)
 	archiver->batch_context = AllocSetContextCreate(CurrentMemoryContext,
 													"fortress_guard archive batch",
 													ALLOCSET_DEFAULT_SIZES);
-	archiver->slots = palloc(sizeof(TupleTableSlot *) * FG_BATCH_ROWS);
+	archiver->max_slots = Min(FG_BATCH_ROWS, FG_BATCH_COLUMNS / RelationGetNumberOfAttributes(archiver->shadow));
+	archiver->slots = palloc(sizeof(TupleTableSlot *) * archiver->max_slots);
 
 	if (archiver->shadow->rd_rel->relhasindex)
 	{
@@ -587,13 +580,14 @@ fg_batch_add(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
 	MemoryContext oldcontext;
 	HeapTuple	image;
 
-	if (archiver->n_used >= FG_BATCH_ROWS || archiver->n_bytes >= FG_BATCH_BYTES)
+	if (archiver->n_used >= archiver->max_slots || archiver->n_bytes >= FG_BATCH_BYTES)
 		fg_batch_flush(archiver, true);
 
 	if (archiver->n_used == archiver->n_slots)
 	{
 		oldcontext = MemoryContextSwitchTo(archiver->context);
-		archiver->slots[archiver->n_slots++] = MakeSingleTupleTableSlot(fg_no_columns, &TTSOpsHeapTuple);
+		archiver->slots[archiver->n_slots++] = MakeSingleTupleTableSlot(RelationGetDescr(archiver->shadow),
+																			   &TTSOpsHeapTuple);
 		MemoryContextSwitchTo(oldcontext);
 	}
 
@@ -666,7 +660,7 @@ fg_shadow_archive_store(Relation rel, Oid shadow_owner, Tuplestorestate *old, ch
 		return;
 	fg_archiver_begin(&archiver, rel, shadow_owner, op);
 
-	slot = MakeSingleTupleTableSlot(fg_no_columns, &TTSOpsMinimalTuple);
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
 	tuplestore_select_read_pointer(old, 0);
 	tuplestore_rescan(old);
 	if (n_tuples > 1)

@@ -87,7 +87,7 @@ my @refused = (
 foreach my $sql (@refused)
 {
 	($code, $err) = attempt($node, $sql);
-	like($code, qr/^ZG/, "without the preload this is refused: $sql");
+	is($code, 'ZG010', "without the preload this is refused: $sql");
 	like($err, qr/shared_preload_libraries/, 'with the reason');
 }
 is( $node->safe_psql('postgres',

@@ -148,7 +148,7 @@ is($web_says->('DELETE FROM small WHERE id BETWEEN 301 AND 350'), '', 'it permit
 is($web_says->('DELETE FROM small WHERE id BETWEEN 401 AND 450'), '', 'and in one more');
 is($web_says->('DISCARD ALL'), '', 'DISCARD ALL');
 is($web_says->('DELETE FROM small WHERE id BETWEEN 501 AND 550'), 'ZG001', 'ends it');
-unlike(slurp_file($node->logfile), qr/LOG:.*(\Q$last\E|\Q$token\E)/, 'no log line of the guard shows a secret');
+unlike(slurp_file($node->logfile), qr/LOG:  fortress_guard.*(\Q$last\E|\Q$token\E)/, 'no log line of the guard shows a secret');
 
 # The settings are the configuration file's
 
