@@ -42,7 +42,8 @@ OBJS = \
 	src/fg_trigger.o \
 	src/fg_tally.o \
 	src/fg_types.o \
-	src/fg_where.o
+	src/fg_where.o \
+	src/fg_xact.o
 
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter -Wno-sign-compare

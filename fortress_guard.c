@@ -31,6 +31,7 @@
 #include "fg_executor.h"
 #include "fg_guc.h"
 #include "fg_policy.h"
+#include "fg_xact.h"
 
 PG_MODULE_MAGIC;
 
@@ -71,6 +72,7 @@ _PG_init(void)
 	if (!IsBinaryUpgrade)
 		fg_auditor_register();
 
+	fg_xact_setup();
 	fg_counter_setup();
 	fg_budget_setup();
 	fg_catalog_setup();

@@ -381,7 +381,7 @@ RESET ROLE;
 BEGIN; DELETE FROM spare WHERE id <= 10; ROLLBACK;
 DELETE FROM spare WHERE id <= 9;
 DELETE FROM spare WHERE id <= 10;
-SELECT complaint('DELETE FROM spare WHERE id = 11');
+BEGIN; SELECT complaint('DELETE FROM spare WHERE id = 11'); ROLLBACK;
 UPDATE spare SET n = 1 WHERE id = 11;
 SET SESSION AUTHORIZATION regress_exec_other;
 DELETE FROM spare WHERE id BETWEEN 11 AND 20;
@@ -395,7 +395,7 @@ SET SESSION AUTHORIZATION regress_exec_app;
 DELETE FROM spare WHERE id BETWEEN 21 AND 23;
 SET SESSION AUTHORIZATION regress_exec_other;
 DELETE FROM spare WHERE id BETWEEN 24 AND 26;
-SELECT complaint('DELETE FROM spare WHERE id BETWEEN 24 AND 26');
+BEGIN; SELECT complaint('DELETE FROM spare WHERE id BETWEEN 24 AND 26'); ROLLBACK;
 DELETE FROM spare WHERE id BETWEEN 24 AND 25;
 RESET SESSION AUTHORIZATION;
 -- by table
@@ -405,7 +405,7 @@ SET SESSION AUTHORIZATION regress_exec_app;
 DELETE FROM spare WHERE id BETWEEN 31 AND 33;
 SET SESSION AUTHORIZATION regress_exec_other;
 DELETE FROM spare WHERE id BETWEEN 34 AND 36;
-SELECT complaint('DELETE FROM spare WHERE id BETWEEN 34 AND 36');
+BEGIN; SELECT complaint('DELETE FROM spare WHERE id BETWEEN 34 AND 36'); ROLLBACK;
 DELETE FROM spare WHERE id BETWEEN 34 AND 35;
 RESET SESSION AUTHORIZATION;
 -- several limits: each must hold
@@ -480,12 +480,13 @@ SELECT count(*), count(n) FROM standard;
 SELECT fortress.exempt('regress_exec_other', 'standard') AS exemption \gset
 SET SESSION AUTHORIZATION regress_exec_other;
 DELETE FROM standard WHERE id <= 300;
-DELETE FROM standard WHERE id <= 400;
+DELETE FROM standard WHERE id <= 450;
 RESET SESSION AUTHORIZATION;
 SELECT fortress.revoke_exemption(:exemption);
 SET SESSION AUTHORIZATION regress_exec_other;
-DELETE FROM standard WHERE id <= 500;
-DELETE FROM standard WHERE id = 501;
+DELETE FROM standard WHERE id <= 551;
+DELETE FROM standard WHERE id <= 550;
+DELETE FROM standard WHERE id = 551;
 RESET SESSION AUTHORIZATION;
 SELECT count(*) FROM standard;
 

@@ -116,6 +116,7 @@ UPDATE doc SET v = 'good' WHERE id = 6;				-- mended by hand
 DELETE FROM doc WHERE id = 7;						-- removed since
 \set VERBOSITY default
 SELECT * FROM fortress.restore('doc', xid => :'attack');
+\echo :LAST_ERROR_SQLSTATE
 \set VERBOSITY terse
 SELECT * FROM fortress.restore('doc', xid => :'attack', dry_run => true);
 BEGIN;
@@ -147,6 +148,7 @@ CREATE TRIGGER keep_out BEFORE INSERT ON kept FOR EACH ROW EXECUTE FUNCTION keep
 SELECT protect_freely('kept');
 DELETE FROM kept;
 SELECT * FROM fortress.restore('kept');
+\echo :LAST_ERROR_SQLSTATE
 SELECT count(*) FROM kept;
 
 -- ---------------------------------------------------------------------------
@@ -205,6 +207,32 @@ SELECT fortress.protect('drift');
 DELETE FROM drift WHERE id = 5;
 SELECT * FROM fortress.restore('drift', filter => 'id IN (4, 5)');
 SELECT * FROM drift WHERE id IN (4, 5) ORDER BY id;
+
+-- another type, also of the key: old images are converted
+CREATE TABLE retyped (id integer PRIMARY KEY, v varchar(10) NOT NULL, w text);
+INSERT INTO retyped SELECT i, i, i FROM generate_series(1, 6) i;
+SELECT protect_freely('retyped');
+DELETE FROM retyped WHERE id = 1;
+UPDATE retyped SET w = 'bad' WHERE id = 2;
+SELECT fortress.set_mode('retyped', 'off');
+ALTER TABLE retyped ALTER COLUMN id TYPE bigint, ALTER COLUMN v TYPE integer USING v::integer;
+SELECT fortress.set_mode('retyped', 'block');
+SELECT fortress.protect('retyped');
+DELETE FROM retyped WHERE id = 3;
+SELECT fortress.set_mode('retyped', 'off');
+ALTER TABLE retyped ALTER COLUMN v TYPE point USING point(v, v), ALTER COLUMN w TYPE varchar COLLATE "C";
+SELECT fortress.set_mode('retyped', 'block');
+SELECT fortress.protect('retyped');
+DELETE FROM retyped WHERE id = 4;
+UPDATE retyped SET w = 'worse' WHERE id = 2;
+SELECT * FROM fortress.restore('retyped', filter => 'id <= 1');		-- 1 is no point
+SELECT * FROM fortress.restore('retyped', filter => 'id >= 4');
+SELECT fortress.set_mode('retyped', 'off');
+ALTER TABLE retyped ALTER COLUMN v TYPE text USING v[0]::text;
+SELECT fortress.set_mode('retyped', 'block');
+SELECT fortress.protect('retyped');
+SELECT * FROM fortress.restore('retyped', on_conflict => 'skip');	-- 4 was put back as '(4,4)'
+SELECT * FROM retyped ORDER BY id;
 
 -- ---------------------------------------------------------------------------
 -- Partitions and inheritance
@@ -351,9 +379,21 @@ SELECT * FROM fortress.restore('doc', filter => 'id = = 1');
 \set VERBOSITY terse
 
 -- clean up
-SELECT fortress.unprotect(relation) FROM fortress.policy ORDER BY relation::text;
 SET client_min_messages = warning;
+DO $$
+DECLARE r record;
+BEGIN
+	FOR r IN SELECT c.oid::regclass AS relation, p.relation AS protected, s.shadow FROM pg_class c
+		LEFT JOIN fortress.policy p ON p.relation = c.oid LEFT JOIN fortress.shadow s ON s.relation = c.oid
+		WHERE c.relnamespace = 'restore_test'::regnamespace AND (p.relation IS NOT NULL OR s.relation IS NOT NULL)
+	LOOP
+		IF r.protected IS NOT NULL THEN
+			PERFORM fortress.unprotect(r.relation);
+		END IF;
+		IF r.shadow IS NOT NULL THEN
+			EXECUTE format('DROP TABLE %s', r.shadow);
+		END IF;
+	END LOOP;
+END $$;
 DROP SCHEMA restore_test CASCADE;
-DO $$ DECLARE t regclass; BEGIN FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'fortress_shadow'::regnamespace AND relkind = 'r' LOOP
-	EXECUTE format('DROP TABLE %s', t); END LOOP; END $$;
 DROP ROLE regress_restore_operator, regress_restore_nobody;

@@ -62,7 +62,7 @@ WHERE b.attrelid = 'wide'::regclass AND b.attnum > 0
 	AND (s.attlen, s.attalign, s.attbyval, s.attisdropped) IS DISTINCT FROM (b.attlen, b.attalign, b.attbyval, b.attisdropped);
 -- readable by the guard's roles and nobody else
 SELECT grantee::regrole, string_agg(privilege_type, ',' ORDER BY privilege_type) FROM pg_class c, aclexplode(c.relacl)
-WHERE c.oid = :'shadow'::regclass AND grantee <> c.relowner GROUP BY 1 ORDER BY 1::text;
+WHERE c.oid = :'shadow'::regclass AND grantee <> c.relowner GROUP BY 1 ORDER BY min(grantee::regrole::text);
 
 -- protecting again changes nothing
 SELECT md5(string_agg(a::text, '|' ORDER BY attnum)) AS layout FROM pg_attribute a WHERE attrelid = :'shadow'::regclass \gset
@@ -232,6 +232,7 @@ SELECT fortress.protect('only_delete');
 DELETE FROM only_delete WHERE id = 2;
 SELECT id, v, hidden FROM :shadow WHERE id = 2;
 INSERT INTO only_delete VALUES (3, 'c', 3);
+\set VERBOSITY sqlstate
 BEGIN;
 ALTER TABLE :shadow DROP COLUMN v;
 DELETE FROM only_delete WHERE id = 3;
@@ -246,8 +247,20 @@ SELECT fortress.protect('passing');
 \set VERBOSITY terse
 
 -- clean up
-SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation::text NOT LIKE 'pg_%' ORDER BY relation::text;
 SET client_min_messages = warning;
+DO $$
+DECLARE r record;
+BEGIN
+	FOR r IN SELECT c.oid::regclass AS relation, p.relation AS protected, s.shadow FROM pg_class c
+		LEFT JOIN fortress.policy p ON p.relation = c.oid LEFT JOIN fortress.shadow s ON s.relation = c.oid
+		WHERE c.relnamespace = 'shadow_test'::regnamespace AND (p.relation IS NOT NULL OR s.relation IS NOT NULL)
+	LOOP
+		IF r.protected IS NOT NULL THEN
+			PERFORM fortress.unprotect(r.relation);
+		END IF;
+		IF r.shadow IS NOT NULL THEN
+			EXECUTE format('DROP TABLE %s', r.shadow);
+		END IF;
+	END LOOP;
+END $$;
 DROP SCHEMA shadow_test CASCADE;
-DO $$ DECLARE t regclass; BEGIN FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'fortress_shadow'::regnamespace AND relkind = 'r' LOOP
-	EXECUTE format('DROP TABLE %s', t); END LOOP; END $$;

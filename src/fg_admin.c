@@ -139,6 +139,7 @@ relation_argument(FunctionCallInfo fcinfo, bool *admin)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be protected", fg_event_relation(relid)),
 				 errdetail("It belongs to the system or to the guard itself.")));
+	LockRelationOid(relid, ShareRowExclusiveLock);	/* the next call leaves it out */
 	(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,

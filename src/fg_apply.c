@@ -19,6 +19,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 
 #include "fg_apply.h"
@@ -86,9 +87,11 @@ apply_relation(Oid relid)
 void
 fg_apply_tree(Oid relid)
 {
-	List	   *relids = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	List	   *relids;
 	ListCell   *lc;
 
+	LockRelationOid(relid, ShareRowExclusiveLock);	/* the next call leaves it out */
+	relids = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 	foreach(lc, relids)
 		apply_relation(lfirst_oid(lc));
 }

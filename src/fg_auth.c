@@ -28,6 +28,7 @@
 #include "fg_catalog_auth.h"
 #include "fg_counter.h"
 #include "fg_guc.h"
+#include "fg_xact.h"
 
 /* Rows that an exemption has let pass in this transaction; in TopTransactionContext. */
 typedef struct FgExempted
@@ -246,6 +247,7 @@ fg_auth_internal_begin(Oid relid)
 	entry->level = GetCurrentTransactionNestLevel();
 	entry->outer = internals;
 	internals = entry;
+	fg_xact_touch();
 }
 
 void
@@ -299,7 +301,7 @@ fg_auth_require_admin(void)
 
 /* What is kept here is in the transaction's memory, which goes away now. */
 static void
-end_transaction(XactEvent event, void *arg)
+end_transaction(XactEvent event)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
@@ -310,10 +312,8 @@ end_transaction(XactEvent event, void *arg)
 }
 
 static void
-end_subtransaction(SubXactEvent event, SubTransactionId mine,
-				   SubTransactionId parent, void *arg)
+end_subtransaction(SubXactEvent event, int level)
 {
-	int			level = GetCurrentTransactionNestLevel();
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
@@ -330,7 +330,6 @@ end_subtransaction(SubXactEvent event, SubTransactionId mine,
 void
 fg_auth_setup(void)
 {
-	RegisterXactCallback(end_transaction, NULL);
-	RegisterSubXactCallback(end_subtransaction, NULL);
+	fg_xact_register(end_transaction, end_subtransaction);
 	fg_auth_token_setup();
 }

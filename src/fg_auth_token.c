@@ -51,6 +51,7 @@
 #include "fg_errors.h"
 #include "fg_event.h"
 #include "fg_guc.h"
+#include "fg_xact.h"
 
 /* One use of a token that this backend has redeemed; in TopMemoryContext. */
 typedef struct FgUse
@@ -343,6 +344,7 @@ open_token(const FgTokenRow *row, bool session_scope)
 
 	if (find_open_use(row->id, session_scope) != NULL)
 		return;
+	fg_xact_touch();
 	use = find_reusable_use(row->id);
 	if (use == NULL)
 	{
@@ -397,6 +399,7 @@ fg_auth_lock(void)
 	FgTokenSetting setting;
 	dlist_iter	iter;
 
+	fg_xact_touch();
 	dlist_foreach(iter, &grants)
 	{
 		FgGrant    *grant = dlist_container(FgGrant, link, iter.cur);
@@ -419,6 +422,7 @@ fg_auth_discard(void)
 	dlist_iter	iter;
 
 	connection_token_dead = true;
+	fg_xact_touch();
 	dlist_foreach(iter, &grants)
 	{
 		FgGrant    *grant = dlist_container(FgGrant, link, iter.cur);
@@ -612,7 +616,7 @@ grant_survives(const FgGrant *grant, XactEvent event)
 }
 
 static void
-end_transaction(XactEvent event, void *arg)
+end_transaction(XactEvent event)
 {
 	dlist_mutable_iter iter;
 
@@ -657,10 +661,8 @@ end_transaction(XactEvent event, void *arg)
 }
 
 static void
-end_subtransaction(SubXactEvent event, SubTransactionId mine,
-				   SubTransactionId parent, void *arg)
+end_subtransaction(SubXactEvent event, int level)
 {
-	int			level = GetCurrentTransactionNestLevel();
 	bool		abort = event == SUBXACT_EVENT_ABORT_SUB;
 	dlist_mutable_iter iter;
 
@@ -702,6 +704,5 @@ end_subtransaction(SubXactEvent event, SubTransactionId mine,
 void
 fg_auth_token_setup(void)
 {
-	RegisterXactCallback(end_transaction, NULL);
-	RegisterSubXactCallback(end_subtransaction, NULL);
+	fg_xact_register(end_transaction, end_subtransaction);
 }

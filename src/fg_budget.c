@@ -39,6 +39,7 @@
 #include "fg_budget_window.h"
 #include "fg_client.h"
 #include "fg_counter.h"
+#include "fg_xact.h"
 
 #define N_CHAINS			256
 
@@ -62,7 +63,7 @@ static FgReservation *reservation_find(const FgWindowKey *key, uint32 hashcode);
 static FgReservation *reservation_get(const FgWindowKey *key);
 static void reservation_rolled_back(FgCounter *counter, int64 amount);
 static void reservations_settle(bool keep);
-static void budget_xact(XactEvent event, void *arg);
+static void budget_xact(XactEvent event);
 static void save_at_exit(int code, Datum arg);
 
 static void
@@ -316,7 +317,7 @@ reservations_settle(bool keep)
  * are used, whatever becomes of the prepared transaction.
  */
 static void
-budget_xact(XactEvent event, void *arg)
+budget_xact(XactEvent event)
 {
 	switch (event)
 	{
@@ -339,7 +340,7 @@ budget_xact(XactEvent event, void *arg)
 void
 fg_budget_setup(void)
 {
-	RegisterXactCallback(budget_xact, NULL);
+	fg_xact_register(budget_xact, NULL);
 }
 
 Size

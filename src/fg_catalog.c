@@ -510,3 +510,9 @@ fg_catalog_put_shadow(Oid relid, Oid shadow)
 	fg_scan_end(&scan);
 	CommandCounterIncrement();
 }
+
+void
+fg_catalog_delete_shadow(Oid relid)
+{
+	delete_rows("shadow", "shadow_pkey", relid);
+}

@@ -76,5 +76,6 @@ extern bool fg_catalog_delete_limit(Oid relid, const FgLimit *limit);	/* by op, 
 
 extern Oid	fg_catalog_get_shadow(Oid relid);	/* InvalidOid: none */
 extern void fg_catalog_put_shadow(Oid relid, Oid shadow);
+extern void fg_catalog_delete_shadow(Oid relid);	/* only that it belongs together */
 
 #endif							/* FG_CATALOG_H */

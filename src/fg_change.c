@@ -11,12 +11,17 @@
  * first and the node followed it), the new version by its link, and the
  * guarded columns of both are compared as they are stored.
  *
- * For UPDATE and MERGE the ctid comes with the row.  ON CONFLICT DO UPDATE
- * finds its row by itself: there the projection that computes the new row is
- * the moment at which the old one is at hand.  Partitions with a layout of
- * their own have projections of their own, made as rows are routed to them;
- * what ON CONFLICT updates there counts as changed without a look: perhaps
- * more than exact, never less.
+ * For UPDATE and MERGE the ctid comes with the row.  A row that comes again,
+ * because a join found it several times, is not updated again: the server's
+ * counters do not move.
+ *
+ * ON CONFLICT DO UPDATE finds its row by itself: there the projection that
+ * computes the new row is the moment at which the old one is at hand.
+ * Partitions come to be known only after the first row was routed to them.
+ * Those with the layout of the root share its projection, which is watched
+ * from the beginning.  The others have projections of their own: the first row
+ * that is updated there counts as changed without a look, perhaps one more
+ * than exact, never less.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +52,9 @@ struct FgChange
 	AttrNumber *columns;
 	bool		have_row;
 	ItemPointerData tid;		/* of the row that the node works on */
-	int64		updated;		/* ON CONFLICT: the server's count, last time */
+	bool		blind;			/* ON CONFLICT: nobody saw the row's projection */
+	int64		done;			/* the server's count before the row */
+	Oid			conflict_rel;	/* ON CONFLICT: where the row is */
 	FgCounter	counted;		/* rows whose columns changed */
 	FgCounter	seen;			/* how many of them were asked for */
 	ExprState  *projection;		/* ON CONFLICT: the one that we stand before */
@@ -68,13 +75,13 @@ watched_projection(ExprState *state, ExprContext *econtext, bool *isnull)
 	{
 		FgChange   *other = dlist_container(FgChange, link, iter.cur);
 
-		if (other->projection == state)
-		{
-			/* several policies may watch one projection: the last one made is in front */
-			other->tid = econtext->ecxt_scantuple->tts_tid;
-			other->have_row = true;
-			change = other;
-		}
+		if (other->projection != state)
+			continue;
+		/* several policies and partitions may watch one projection */
+		other->tid = econtext->ecxt_scantuple->tts_tid;
+		other->conflict_rel = econtext->ecxt_scantuple->tts_tableOid;
+		other->have_row = true;
+		change = other;
 	}
 	if (change == NULL)
 		elog(ERROR, "fortress_guard has lost the watch of a running statement");
@@ -109,6 +116,29 @@ watch_projection(FgChange *change)
 	change->linked = true;
 }
 
+/*
+ * How many rows of the relation this transaction has changed, as the server
+ * counts: moves to another partition are deletes, but so are the lost races of
+ * ON CONFLICT.
+ */
+static int64
+server_count(const FgChange *change)
+{
+	Relation	rel = change->rri->ri_RelationDesc;
+	PgStat_TableXactStatus *level = NULL;
+	int64		sum = 0;
+
+	if (rel->pgstat_info != NULL)
+		level = rel->pgstat_info->trans;
+	for (; level != NULL; level = level->upper)
+	{
+		sum += level->tuples_updated;
+		if (change->node->operation != CMD_INSERT)
+			sum += level->tuples_deleted;
+	}
+	return sum;
+}
+
 FgChange *
 fg_change_begin(ModifyTableState *node, ResultRelInfo *rri, char **columns, int n_columns)
 {
@@ -124,18 +154,27 @@ fg_change_begin(ModifyTableState *node, ResultRelInfo *rri, char **columns, int 
 		if (attno > 0)
 			change->columns[change->n_columns++] = attno;
 	}
-	if (rri->ri_RelationDesc->pgstat_info != NULL && node->operation == CMD_INSERT)
-	{
-		PgStat_TableXactStatus *level = rri->ri_RelationDesc->pgstat_info->trans;
-
-		for (; level != NULL; level = level->upper)
-			change->updated += level->tuples_updated;
-	}
 	if (node->operation == CMD_INSERT)
 		watch_projection(change);
 	fg_counter_init(&change->counted, NULL, NULL);
 	fg_counter_init(&change->seen, NULL, NULL);
 	return change;
+}
+
+void
+fg_change_begun_late(FgChange *change, const FgChange *root, int64 updated)
+{
+	if (root != NULL && root->have_row && root->projection == change->projection)
+	{
+		change->tid = root->tid;
+		change->conflict_rel = root->conflict_rel;
+		change->have_row = true;
+	}
+	else
+	{
+		change->blind = true;
+		change->done = server_count(change) - updated;
+	}
 }
 
 void
@@ -158,6 +197,7 @@ fg_change_remember(FgChange *change, TupleTableSlot *slot)
 	change->have_row = false;
 	if (node->operation != CMD_UPDATE && node->operation != CMD_MERGE)
 		return;
+	change->done = server_count(change);
 	if (AttributeNumberIsValid(node->mt_resultOidAttno))
 	{
 		value = ExecGetJunkAttribute(slot, node->mt_resultOidAttno, &isnull);
@@ -299,42 +339,33 @@ row_changed(const FgChange *change)
 	return changed;
 }
 
-/* ON CONFLICT: how many rows the node has updated since the last call. */
-static int64
-conflict_updates(FgChange *change)
+/* Has the node changed the row that it was given? */
+static bool
+row_in_hand_changed(const FgChange *change)
 {
-	Relation	rel = change->rri->ri_RelationDesc;
-	PgStat_TableXactStatus *level;
-	int64		sum = 0;
-	int64		new;
-
-	if (rel->pgstat_info == NULL)
-		return 0;
-	for (level = rel->pgstat_info->trans; level != NULL; level = level->upper)
-		sum += level->tuples_updated;
-	new = sum - change->updated;
-	change->updated = sum;
-	return Max(new, 0);
+	if (change->node->operation == CMD_INSERT)
+	{
+		if (change->conflict_rel != RelationGetRelid(change->rri->ri_RelationDesc))
+			return false;
+	}
+	else if (server_count(change) == change->done)
+		return false;
+	return row_changed(change);
 }
 
 void
 fg_change_compare(FgChange *change)
 {
-	int64		unknown = 0;
+	int64		rows = 0;
 
-	if (change->node->operation == CMD_INSERT)
-	{
-		int64		updated = conflict_updates(change);
-
-		if (updated == 0)
-			change->have_row = false;
-		unknown = updated - (change->have_row ? 1 : 0);
-	}
-	if (change->have_row && row_changed(change))
-		unknown++;
+	if (change->blind)
+		rows = Max(server_count(change) - change->done, 0);
+	else if (change->have_row && row_in_hand_changed(change))
+		rows = 1;
+	change->blind = false;
 	change->have_row = false;
-	if (unknown > 0)
-		fg_counter_add(&change->counted, unknown);
+	if (rows > 0)
+		fg_counter_add(&change->counted, rows);
 }
 
 int64

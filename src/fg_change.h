@@ -20,6 +20,12 @@ typedef struct FgChange FgChange;
  */
 extern FgChange *fg_change_begin(ModifyTableState *node, ResultRelInfo *rri,
 								 char **columns, int n_columns);
+/*
+ * The same for a partition that came to be known only when a row was routed to
+ * it, of which "updated" were updated since the last look.  "root" watches the
+ * root without columns, or is NULL.
+ */
+extern void fg_change_begun_late(FgChange *change, const FgChange *root, int64 updated);
 /* The node is about to be given this row. */
 extern void fg_change_remember(FgChange *change, TupleTableSlot *slot);
 /* The node has done with the row it was given: count it if it changed. */

@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 
 #include "fg_counter.h"
+#include "fg_xact.h"
 
 /* the nest level of a transaction outside its savepoints */
 #define OUTERMOST_LEVEL		1
@@ -39,9 +40,8 @@ static FgCounterLevel *level_get(FgCounter *counter, int nest_level);
 static void level_free(FgCounter *counter, FgCounterLevel *level);
 static void counter_subcommit(FgCounter *counter, int nest_level);
 static void counter_subabort(FgCounter *counter, int nest_level);
-static void counter_subxact(SubXactEvent event, SubTransactionId mySubid,
-							SubTransactionId parentSubid, void *arg);
-static void counter_xact(XactEvent event, void *arg);
+static void counter_subxact(SubXactEvent event, int nest_level);
+static void counter_xact(XactEvent event);
 
 void
 fg_counter_init(FgCounter *counter, FgCounterRollback on_rollback, void *arg)
@@ -53,6 +53,7 @@ fg_counter_init(FgCounter *counter, FgCounterRollback on_rollback, void *arg)
 	counter->top = NULL;
 	counter->on_rollback = on_rollback;
 	counter->arg = arg;
+	fg_xact_touch();
 	dlist_push_head(&live_counters, &counter->link);
 }
 
@@ -192,14 +193,10 @@ counter_subabort(FgCounter *counter, int nest_level)
 }
 
 static void
-counter_subxact(SubXactEvent event, SubTransactionId mySubid,
-				SubTransactionId parentSubid, void *arg)
+counter_subxact(SubXactEvent event, int nest_level)
 {
-	int			nest_level = GetCurrentTransactionNestLevel();
 	dlist_iter	iter;
 
-	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
-		return;
 	dlist_foreach(iter, &live_counters)
 	{
 		FgCounter  *counter = dlist_container(FgCounter, link, iter.cur);
@@ -216,27 +213,14 @@ counter_subxact(SubXactEvent event, SubTransactionId mySubid,
  * them in their own callbacks for the same event.
  */
 static void
-counter_xact(XactEvent event, void *arg)
+counter_xact(XactEvent event)
 {
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PARALLEL_COMMIT:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PARALLEL_ABORT:
-		case XACT_EVENT_PREPARE:
-			dlist_init(&live_counters);
-			break;
-		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PARALLEL_PRE_COMMIT:
-		case XACT_EVENT_PRE_PREPARE:
-			break;
-	}
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+		dlist_init(&live_counters);
 }
 
 void
 fg_counter_setup(void)
 {
-	RegisterSubXactCallback(counter_subxact, NULL);
-	RegisterXactCallback(counter_xact, NULL);
+	fg_xact_register(counter_xact, counter_subxact);
 }

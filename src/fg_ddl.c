@@ -57,6 +57,7 @@
 #include "fg_decide.h"
 #include "fg_policy.h"
 #include "fg_shadow.h"
+#include "fg_xact.h"
 
 /* A relation whose drop was permitted and whose rows are saved. */
 typedef struct FgDropped
@@ -77,7 +78,7 @@ static ProcessUtility_hook_type previous_utility = NULL;
  */
 
 static void
-end_transaction(XactEvent event, void *arg)
+end_transaction(XactEvent event)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
 		event == XACT_EVENT_PREPARE)
@@ -191,39 +192,53 @@ ask_policies(const FgRelation *entry, FgOperation op, Oid relid, const char *wha
 	return permitted;
 }
 
+/* Asks for the drop of a governed table and saves its rows, once. */
 static void
-guard_drop(Oid object)
+ask_and_save(const FgRelation *entry, Oid relid)
 {
-	Oid			relid = dropped_table(object);
-	FgRelation *entry;
 	List	   *owners = NIL;
 	Relation	rel;
 	ListCell   *lc;
 
-	if (!OidIsValid(relid))
-		return;
-	entry = fg_policy_lookup(relid);
-	if (entry == NULL)
-		return;
 	for (int i = 0; i < entry->n_policies; i++)
 	{
 		if ((entry->policies[i]->archive & FG_ARCHIVE_DELETE) != 0)
 			owners = list_append_unique_oid(owners, entry->shadow_owners[i]);
 	}
-	if (first_time_dropped(relid) &&
-		ask_policies(entry, FG_OP_DDL, relid, "DROP TABLE"))
+	if (!first_time_dropped(relid) ||
+		!ask_policies(entry, FG_OP_DDL, relid, "DROP TABLE"))
+		return;
+	rel = table_open(relid, NoLock);
+	if (rel->rd_rel->relkind == RELKIND_RELATION)
 	{
-		rel = table_open(relid, NoLock);
-		if (rel->rd_rel->relkind == RELKIND_RELATION)
-		{
-			foreach(lc, owners)
-				(void) fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_DROP);
-		}
-		table_close(rel, NoLock);
+		foreach(lc, owners)
+			(void) fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_DROP);
 	}
-	/* the table itself, last of its pieces: its policy goes with it */
-	if (object == relid && fg_catalog_get_policy(relid) != NULL)
+	table_close(rel, NoLock);
+}
+
+static void
+guard_drop(Oid object)
+{
+	Oid			relid = dropped_table(object);
+	FgRelation *entry;
+
+	if (!OidIsValid(relid))
+		return;
+	entry = fg_policy_lookup(relid);
+	if (entry != NULL)
+		ask_and_save(entry, relid);
+	if (object != relid)
+		return;
+
+	/*
+	 * The table itself, last of its pieces.  Its archive stays as it is, but
+	 * nothing may say that it is this table's, whose oid another may get.
+	 */
+	if (fg_catalog_get_policy(relid) != NULL)
 		fg_catalog_delete_policy(relid);
+	if (OidIsValid(fg_catalog_get_shadow(relid)))
+		fg_catalog_delete_shadow(relid);
 }
 
 static void
@@ -248,7 +263,11 @@ guard_object_access(ObjectAccessType access, Oid classId, Oid objectId,
 	if (!fg_policy_active())
 		return;
 	if (access == OAT_DROP)
-		guard_drop(objectId);
+	{
+		/* the old TOAST index of REINDEX CONCURRENTLY: its table stays */
+		if ((((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_CONCURRENT_LOCK) == 0)
+			guard_drop(objectId);
+	}
 	else
 		guard_truncate(objectId);
 }
@@ -348,6 +367,7 @@ is_followed(Node *stmt)
 	switch (nodeTag(stmt))
 	{
 		case T_CreateStmt:
+		case T_CreateForeignTableStmt:	/* begins with a CreateStmt */
 			return ((CreateStmt *) stmt)->inhRelations != NIL;
 		case T_AlterTableStmt:
 			return alters_followed((AlterTableStmt *) stmt);
@@ -381,7 +401,7 @@ follow_alter_table(const AlterTableStmt *stmt)
 static void
 follow_utility(Node *stmt)
 {
-	if (IsA(stmt, CreateStmt))
+	if (IsA(stmt, CreateStmt) || IsA(stmt, CreateForeignTableStmt))
 		follow_relation(((CreateStmt *) stmt)->relation);
 	else if (IsA(stmt, RenameStmt))
 		follow_relation(((RenameStmt *) stmt)->relation);
@@ -440,5 +460,5 @@ fg_ddl_setup(void)
 	object_access_hook = guard_object_access;
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = guard_utility;
-	RegisterXactCallback(end_transaction, NULL);
+	fg_xact_register(end_transaction, NULL);
 }

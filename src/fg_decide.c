@@ -46,6 +46,7 @@
 #include "fg_errors.h"
 #include "fg_event.h"
 #include "fg_guc.h"
+#include "fg_xact.h"
 
 /* rows of one policy in this transaction that count toward its limits */
 typedef struct FgTotal
@@ -274,7 +275,15 @@ fg_decide_account(uint64 scope, const FgPolicy *policy, Oid role)
 	}
 	PG_END_TRY();
 	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+	{
 		fg_counter_init(&account->counted[op], NULL, NULL);
+		/* the guard's own work neither asks limits nor uses them up */
+		if (fg_auth_internal_active(policy->relid))
+		{
+			account->permission[op].kind = FG_PERMIT_INTERNAL;
+			account->permission[op].rows_left = PG_INT64_MAX;
+		}
+	}
 	dlist_push_head(&accounts, &account->link);
 	return account;
 }
@@ -310,7 +319,7 @@ fg_decide_close_scope(uint64 scope)
 }
 
 static void
-end_transaction(XactEvent event, void *arg)
+end_transaction(XactEvent event)
 {
 	dlist_mutable_iter iter;
 
@@ -337,7 +346,7 @@ end_transaction(XactEvent event, void *arg)
 void
 fg_decide_setup(void)
 {
-	RegisterXactCallback(end_transaction, NULL);
+	fg_xact_register(end_transaction, NULL);
 }
 
 /* ----------------------------------------------------------------

@@ -34,6 +34,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
@@ -44,6 +45,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "fg_catalog.h"
 #include "fg_change.h"
 #include "fg_decide.h"
 #include "fg_executor.h"
@@ -51,6 +53,7 @@
 #include "fg_policy.h"
 #include "fg_tally.h"
 #include "fg_where.h"
+#include "fg_xact.h"
 
 typedef struct FgQuery FgQuery;
 
@@ -78,7 +81,8 @@ typedef struct FgWatch
 	FgMergeTally merge;			/* for MERGE: the node's own counters */
 	int64		candidates;		/* rows handed out since the last look */
 	int64		rows_left;		/* look again when there were more */
-	int			n_routed;		/* how much of the routed relations is in targets */
+	int			n_routed;		/* how many of the routed relations were looked at */
+	FgChange   *root_change;	/* sees where ON CONFLICT goes, for late targets; or NULL */
 	List	   *targets;		/* of FgTarget * */
 } FgWatch;
 
@@ -186,6 +190,8 @@ unlist_query(FgQuery *query)
 					fg_change_end(target->changes[i]);
 			}
 		}
+		if (watch->root_change != NULL)
+			fg_change_end(watch->root_change);
 	}
 	if (query->owns_scope)
 		fg_decide_close_scope(query->scope);
@@ -199,11 +205,9 @@ query_context_reset(void *arg)
 }
 
 static void
-end_subtransaction(SubXactEvent event, SubTransactionId mySubid,
-				   SubTransactionId parentSubid, void *arg)
+end_subtransaction(SubXactEvent event, int level)
 {
 	dlist_mutable_iter iter;
-	int			level = GetCurrentTransactionNestLevel();
 
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
@@ -217,7 +221,7 @@ end_subtransaction(SubXactEvent event, SubTransactionId mySubid,
 }
 
 static void
-end_transaction(XactEvent event, void *arg)
+end_transaction(XactEvent event)
 {
 	dlist_mutable_iter iter;
 
@@ -300,9 +304,18 @@ add_target(FgWatch *watch, ResultRelInfo *rri, bool late)
 	target->tally = fg_tally_get(rel);
 	if (!late)
 		fg_tally_skip(target->tally, rel);
+	for (int i = 0; late && i < target->n_accounts; i++)
+	{
+		if (target->changes[i] != NULL)
+			fg_change_begun_late(target->changes[i], watch->root_change,
+								 fg_tally_unseen_updates(target->tally, rel));
+	}
 }
 
-/* Partitions that rows were routed to since the last look become targets. */
+/*
+ * Partitions that rows of this node were routed to since the last time become
+ * targets.  The list is the whole query's.
+ */
 static void
 add_late_targets(FgWatch *watch)
 {
@@ -314,8 +327,13 @@ add_late_targets(FgWatch *watch)
 	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	for (; watch->n_routed < list_length(estate->es_tuple_routing_result_relations);
 		 watch->n_routed++)
-		add_target(watch, list_nth(estate->es_tuple_routing_result_relations,
-								   watch->n_routed), true);
+	{
+		ResultRelInfo *rri = list_nth(estate->es_tuple_routing_result_relations,
+									  watch->n_routed);
+
+		if (rri->ri_RootResultRelInfo == watch->node->rootResultRelInfo)
+			add_target(watch, rri, true);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -425,6 +443,7 @@ compare_last_row(FgWatch *watch)
 {
 	ListCell   *lc;
 
+	add_late_targets(watch);
 	foreach(lc, watch->targets)
 	{
 		FgTarget   *target = lfirst(lc);
@@ -435,6 +454,8 @@ compare_last_row(FgWatch *watch)
 				fg_change_compare(target->changes[i]);
 		}
 	}
+	if (watch->root_change != NULL)
+		fg_change_compare(watch->root_change);
 }
 
 /*
@@ -593,10 +614,41 @@ check_where(FgWatch *watch, FgRelation *entry, ResultRelInfo *rri, int index)
 	}
 }
 
+/*
+ * A BEFORE trigger of the guard is there for the day on which the library is
+ * not preloaded; today it would do nothing.  If it is the only one of its
+ * kind, the statement's own copy of the trigger description says that there is
+ * none, which spares the call.
+ */
+static void
+spare_idle_trigger(ResultRelInfo *rri)
+{
+	TriggerDesc *desc = rri->ri_TrigDesc;
+	Oid			guard;
+	bool		others[2] = {false, false};
+
+	if (desc == NULL || !(desc->trig_delete_before_statement || desc->trig_update_before_statement))
+		return;
+	guard = fg_catalog_guard_function();
+	for (int i = 0; i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+
+		if (trigger->tgfoid == guard || !TRIGGER_FOR_BEFORE(trigger->tgtype) ||
+			TRIGGER_FOR_ROW(trigger->tgtype))
+			continue;
+		others[0] |= TRIGGER_FOR_DELETE(trigger->tgtype) != 0;
+		others[1] |= TRIGGER_FOR_UPDATE(trigger->tgtype) != 0;
+	}
+	desc->trig_delete_before_statement &= others[0];
+	desc->trig_update_before_statement &= others[1];
+}
+
 /* The guard's triggers must stand where this statement will fire them. */
 static void
-check_triggers(const FgQuery *query, Relation rel, FgOperation op)
+check_triggers(const FgQuery *query, ResultRelInfo *rri, FgOperation op)
 {
+	Relation	rel = rri->ri_RelationDesc;
 	FgRelation *entry = fg_policy_lookup(RelationGetRelid(rel));
 	FgRequest	request = {.question = FG_ASK_TAMPERED};
 	FgVerdict	verdict;
@@ -609,7 +661,10 @@ check_triggers(const FgQuery *query, Relation rel, FgOperation op)
 		entry->triggers_checked = true;
 	}
 	if (entry->triggers_intact)
+	{
+		spare_idle_trigger(rri);
 		return;
+	}
 	request.op = op;
 	request.relid = RelationGetRelid(rel);
 	request.role = query->role;
@@ -626,6 +681,8 @@ node_governed(ModifyTableState *node)
 {
 	ResultRelInfo *first = node->resultRelInfo;
 
+	if (node_operations(node) == 0)
+		return false;
 	for (int i = 0; i < node->mt_nrels; i++)
 	{
 		if (fg_policy_lookup(RelationGetRelid(node->resultRelInfo[i].ri_RelationDesc)) != NULL)
@@ -643,7 +700,7 @@ watch_node(FgQuery *query, ModifyTableState *node)
 	bool		judged = false;
 	bool		restricted = false;
 	FgOperation op = node->operation == CMD_DELETE ? FG_OP_DELETE : FG_OP_UPDATE;
-	Relation	named = node->rootResultRelInfo->ri_RelationDesc;
+	ResultRelInfo *named = node->rootResultRelInfo;
 
 	watch->query = query;
 	watch->node = node;
@@ -653,7 +710,8 @@ watch_node(FgQuery *query, ModifyTableState *node)
 	/* listed before it is filled, so that an error finds all of it */
 	dlist_push_head(&watches, &watch->link);
 	query->watches = lappend(query->watches, watch);
-	fg_tally_merge_begin(&watch->merge);
+	if (node->operation == CMD_MERGE)
+		fg_tally_merge_begin(&watch->merge);
 
 	check_triggers(query, named, op);
 	for (int i = 0; i < node->mt_nrels; i++)
@@ -663,8 +721,8 @@ watch_node(FgQuery *query, ModifyTableState *node)
 
 		if (entry == NULL)
 			continue;
-		if (entry->by_row && rri->ri_RelationDesc != named)
-			check_triggers(query, rri->ri_RelationDesc, op);
+		if (entry->by_row && rri != named)
+			check_triggers(query, rri, op);
 		if (node->operation == CMD_DELETE || node->operation == CMD_UPDATE)
 		{
 			if (!judged)
@@ -676,6 +734,8 @@ watch_node(FgQuery *query, ModifyTableState *node)
 		}
 		add_target(watch, rri, false);
 	}
+	if (watch->late_targets && named->ri_RelationDesc->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		watch->root_change = fg_change_begin(node, named, NULL, 0);
 
 	watch->input = outerPlanState(node);
 	watch->input_proc = watch->input->ExecProcNodeReal;
@@ -711,6 +771,7 @@ watch_query(QueryDesc *queryDesc, List *nodes)
 	ListCell   *lc;
 
 	look_at_running();
+	fg_xact_touch();
 
 	query->estate = estate;
 	query->role = statement_role();
@@ -733,19 +794,16 @@ watch_query(QueryDesc *queryDesc, List *nodes)
 static List *
 governed_nodes(QueryDesc *queryDesc)
 {
+	ModifyTableState *top = (ModifyTableState *) queryDesc->planstate;
 	List	   *nodes = NIL;
 	ListCell   *lc;
 
-	if (IsA(queryDesc->planstate, ModifyTableState))
-		nodes = list_make1(queryDesc->planstate);
+	if (IsA(top, ModifyTableState) && node_governed(top))
+		nodes = list_make1(top);
 	foreach(lc, queryDesc->estate->es_auxmodifytables)
-		nodes = list_append_unique_ptr(nodes, lfirst(lc));
-	foreach(lc, nodes)
 	{
-		ModifyTableState *node = lfirst(lc);
-
-		if (node_operations(node) == 0 || !node_governed(node))
-			nodes = foreach_delete_current(nodes, lc);
+		if (lfirst(lc) != top && node_governed(lfirst(lc)))
+			nodes = lappend(nodes, lfirst(lc));
 	}
 	return nodes;
 }
@@ -874,6 +932,5 @@ fg_executor_setup(void)
 	ExecutorStart_hook = guard_executor_start;
 	previous_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = guard_executor_finish;
-	RegisterXactCallback(end_transaction, NULL);
-	RegisterSubXactCallback(end_subtransaction, NULL);
+	fg_xact_register(end_transaction, end_subtransaction);
 }

@@ -53,6 +53,9 @@ struct FgPolicyArena
 
 static FgPolicyArena *arena = NULL;
 
+/* the entry that was asked for last: a statement asks several times */
+static FgRelation *last_entry = NULL;
+
 /* counts invalidations, so that a load can tell that it was overtaken */
 static uint64 generation = 0;
 
@@ -92,6 +95,7 @@ arena_drop(void)
 {
 	FgPolicyArena *old = arena;
 
+	last_entry = NULL;
 	if (old == NULL)
 		return;
 	arena = NULL;
@@ -137,7 +141,10 @@ forget_relation(Datum arg, Oid relid)
 	if (entry->watched || entry->n_policies > 0)
 		arena_drop();
 	else
+	{
+		last_entry = NULL;
 		hash_search(arena->relations, &relid, HASH_REMOVE, NULL);
+	}
 }
 
 /* The extension may have come or gone. */
@@ -324,8 +331,11 @@ load_relation(Oid relid)
 static FgRelation *
 lookup_any(Oid relid)
 {
-	FgRelation *entry = hash_search(arena_get()->relations, &relid, HASH_FIND, NULL);
+	FgRelation *entry;
 
+	if (last_entry != NULL && last_entry->relid == relid)
+		return last_entry;
+	entry = hash_search(arena_get()->relations, &relid, HASH_FIND, NULL);
 	while (entry == NULL || !entry->loaded)
 	{
 		MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
@@ -339,6 +349,7 @@ lookup_any(Oid relid)
 		MemoryContextDelete(work);
 		entry = hash_search(arena_get()->relations, &relid, HASH_FIND, NULL);
 	}
+	last_entry = entry;
 	return entry;
 }
 

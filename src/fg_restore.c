@@ -45,14 +45,18 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
 #include "parser/parser.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
@@ -223,13 +227,57 @@ fg_sequence_ascends(Oid sequence)
 	return ascends;
 }
 
-/* Finds the columns that table and shadow share, by name and type. */
+/*
+ * The value of a column of the shadow, as an expression.  Where the type was
+ * changed, older images have it in a column of the older type, and NULL in the
+ * one that it has now.  NULL if there is no older column.
+ */
+static char *
+fg_image_expression(Form_pg_attribute kept, Relation shadow, Oid owner, AttrNumber owner_attnum)
+{
+	char	   *type;
+	List	   *formers;
+	StringInfoData sql;
+	ListCell   *lc;
+
+	/* a column in its first place was never anything else */
+	if (kept->attnum == FG_SHADOW_N_META + owner_attnum)
+		return NULL;
+	formers = fg_shadow_former_columns(shadow, owner, owner_attnum);
+	if (formers == NIL)
+		return NULL;
+
+	type = format_type_extended(kept->atttypid, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "COALESCE(%s", quote_identifier(NameStr(kept->attname)));
+	foreach(lc, formers)
+	{
+		const FgFormerColumn *former = lfirst(lc);
+		Oid			function;
+		CoercionPathType path = find_coercion_pathway(kept->atttypid, former->type, COERCION_EXPLICIT, &function);
+
+		appendStringInfo(&sql, ", %s%s::%s", quote_identifier(former->name),
+						 path == COERCION_PATH_NONE ? "::pg_catalog.text" : "", type);
+		if (OidIsValid(kept->attcollation))
+			appendStringInfo(&sql, " COLLATE %s", generate_collation_name(kept->attcollation));
+	}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+/*
+ * Finds the columns that table and shadow share, by name and type, and how to
+ * read the shadow: as it is, or with older values converted.
+ */
 static void
 fg_plan_columns(FgRestorePlan *plan, Relation rel, Relation shadow, Oid owner)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleDesc	shadow_desc = RelationGetDescr(shadow);
 	List	   *sequences = getOwnedSequences(plan->relid);
+	char	  **values = palloc0(sizeof(char *) * shadow_desc->natts);
+	bool		converted = false;
+	StringInfoData source;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -261,6 +309,8 @@ fg_plan_columns(FgRestorePlan *plan, Relation rel, Relation shadow, Oid owner)
 			psprintf("::%s", format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 		column->as_shadow = typmod == kept->atttypmod || typmod == -1 ? "" :
 			psprintf("::%s", format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		values[kept->attnum - 1] = fg_image_expression(kept, shadow, owner, column->known_from);
+		converted |= values[kept->attnum - 1] != NULL;
 		column->generated = att->attgenerated != '\0';
 		column->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 		if (type == INT2OID || type == INT4OID || type == INT8OID)
@@ -269,6 +319,26 @@ fg_plan_columns(FgRestorePlan *plan, Relation rel, Relation shadow, Oid owner)
 			column->ascending = fg_sequence_ascends(column->sequence);
 		plan->columns = lappend(plan->columns, column);
 	}
+
+	initStringInfo(&source);
+	if (converted)
+	{
+		/* under the shadow's own name, for a filter that uses it */
+		appendStringInfoString(&source, "(SELECT ");
+		for (int k = 0; k < shadow_desc->natts; k++)
+		{
+			Form_pg_attribute att = TupleDescAttr(shadow_desc, k);
+			const char *name = quote_identifier(NameStr(att->attname));
+
+			if (!att->attisdropped)
+				appendStringInfo(&source, "%s%s AS %s", k > 0 ? ", " : "", values[k] ? values[k] : name, name);
+		}
+		appendStringInfo(&source, " FROM ONLY %s) AS %s", fg_relation_text(plan->shadow),
+						 quote_identifier(RelationGetRelationName(shadow)));
+	}
+	else
+		appendStringInfo(&source, "ONLY %s", fg_relation_text(plan->shadow));
+	plan->source = source.data;
 }
 
 /* The index by which rows are told apart: primary key, else replica identity; InvalidOid: none */
@@ -397,15 +467,58 @@ fg_result_int64(int row, int column)
 	return isnull ? 0 : DatumGetInt64(value);
 }
 
+/*
+ * Runs a query.  Without "loops" it is planned without nested loops, whatever
+ * the planner believes; only this query, not those of triggers that it fires.
+ */
 static void
-fg_run(const char *sql, FgRestoreRequest *request)
+fg_run(const char *sql, FgRestoreRequest *request, bool loops)
 {
-	int			result = SPI_execute_with_args(sql, FG_N_PARAMETERS,
-											   fg_parameter_types,
-											   request->values, request->nulls, false, 0);
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, FG_N_PARAMETERS, fg_parameter_types,
+										  loops ? 0 : CURSOR_OPT_GENERIC_PLAN);
+	CachedPlan *planned = NULL;
+	int			result;
 
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a restore: %s", SPI_result_code_string(SPI_result));
+	if (!loops)
+	{
+		int			level = NewGUCNestLevel();
+
+		(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		planned = SPI_plan_get_cached_plan(plan);
+		AtEOXact_GUC(true, level);
+	}
+	result = SPI_execute_plan(plan, request->values, request->nulls, false, 0);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not restore: %s", SPI_result_code_string(result));
+	if (planned)
+		ReleaseCachedPlan(planned, NULL);
+	SPI_freeplan(plan);
+}
+
+/*
+ * Are the chosen rows so few that looking each up by the table's index beats
+ * reading the table?  If not, nested loops have nothing to offer.
+ */
+static bool
+fg_few_chosen(const FgRestorePlan *plan)
+{
+	List	   *members = find_all_inheritors(plan->relid, AccessShareLock, NULL);
+	int64		blocks = 0;
+	ListCell   *lc;
+
+	foreach(lc, members)
+	{
+		Relation	member = relation_open(lfirst_oid(lc), NoLock);
+
+		if (RELKIND_HAS_STORAGE(member->rd_rel->relkind))
+			blocks += RelationGetNumberOfBlocks(member);
+		relation_close(member, NoLock);
+	}
+	list_free(members);
+	return plan->n_chosen < blocks / 4;
 }
 
 /*
@@ -483,7 +596,7 @@ fg_guard_rest(Oid relid)
 static void
 fg_restore_survey(FgRestorePlan *plan, FgRestoreRequest *request, FgRestoreOutcome *outcome, Relation rel)
 {
-	fg_run(fg_restore_survey_sql(plan), request);
+	fg_run(fg_restore_survey_sql(plan), request, true);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
@@ -491,6 +604,9 @@ fg_restore_survey(FgRestorePlan *plan, FgRestoreRequest *request, FgRestoreOutco
 		int			natts = DatumGetInt16(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull));
 
 		outcome->occurs[fg_operation_index(op)] = true;
+		plan->n_chosen += fg_result_int64(row, 3);
+		plan->has_updates |= op == FG_SHADOW_OP_UPDATE;
+		plan->has_others |= op != FG_SHADOW_OP_UPDATE;
 		if (plan->natts == NIL || llast_int(plan->natts) != natts)
 			plan->natts = lappend_int(plan->natts, natts);
 		if (op == FG_SHADOW_OP_UPDATE && plan->keys == NIL)
@@ -512,19 +628,23 @@ fg_restore_run(FgRestorePlan *plan, FgRestoreRequest *request, FgRestoreOutcome 
 	ListCell   *lc;
 	int			n_columns = FG_RESULT_SEQUENCES;
 
-	fg_run(fg_restore_sql(plan), request);
+	fg_run(fg_restore_sql(plan), request, fg_few_chosen(plan));
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
-		int			i = fg_operation_index(DatumGetChar(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-																	  FG_RESULT_OP, &isnull)));
+		Datum		op = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, FG_RESULT_OP, &isnull);
+		int			i;
 
+		done = fg_result_int64(row, FG_RESULT_DONE);
+		/* a trigger gave a row that was put in another key */
+		if (isnull)
+			continue;
+		i = fg_operation_index(DatumGetChar(op));
 		outcome->rows[i] = fg_result_int64(row, FG_RESULT_ROWS);
 		outcome->conflicts[i] = fg_result_int64(row, FG_RESULT_CONFLICTS);
 		outcome->n_conflicts += outcome->conflicts[i];
 		planned += plan->on_conflict == FG_CONFLICT_SKIP && plan->keys != NIL ?
 			outcome->rows[i] : fg_result_int64(row, FG_RESULT_PLANNED);
-		done = fg_result_int64(row, FG_RESULT_DONE);
 		outcome->examples = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, FG_RESULT_EXAMPLES);
 	}
 	if (plan->dry_run)
@@ -594,10 +714,10 @@ fg_restore_relation(FgRestoreRequest *request, Oid relid, Oid owner, FgRestoreOu
 	plan.only = rel->rd_rel->relkind == RELKIND_RELATION;
 	plan.shadow = fg_catalog_get_shadow(owner);
 	shadow = table_open(plan.shadow, AccessShareLock);
-	plan.shadow_table = fg_relation_text(plan.shadow);
 	plan.on_conflict = request->on_conflict;
 	plan.dry_run = request->dry_run;
 	plan.all_later = request->nulls[1] == 'n' && request->nulls[2] == 'n' && request->filter == NULL;
+	plan.no_earlier = request->nulls[0] == ' ' ? "fg_at OPERATOR(pg_catalog.>=) $1" : "true";
 	plan.condition = fg_plan_condition(request, relid, owner);
 	fg_plan_columns(&plan, rel, shadow, owner);
 	fg_plan_keys(&plan, rel);

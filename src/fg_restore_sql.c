@@ -20,7 +20,7 @@
  *				U	created or changed since; conflict
  *	later	keys that the shadow shows changed after the last chosen change
  *			(a "u" among them is a "U"); left out where every later change is
- *			chosen anyway
+ *			chosen anyway, or no update is
  *	plan	the verdicts
  *	put_n	INSERT, one for each set of columns that images have: columns that
  *			are younger than an image get their defaults
@@ -30,6 +30,11 @@
  * the k-th is put in if the table has fewer than k rows that look like it.  So
  * a second run puts nothing in, and of rows that were equal to ones still
  * there only what is missing to the number deleted comes back.
+ *
+ * The planner knows little about shadows that were just filled, and less about
+ * CTEs.  Where its guess of one row could become a nested loop over a million
+ * times a million, the join is a FULL JOIN, which it can only do by hash or
+ * merge; one side's rows all have a partner, so the result is the same.
  *
  * The search path is the caller's, because triggers that fire, and the
  * caller's own filter, count on it; so every name and operator here is
@@ -103,8 +108,8 @@ fg_sql_keys(StringInfo sql, const FgRestorePlan *plan, const char *prefix)
 }
 
 /*
- * Equality of keys.  The left side's columns go by their names ("named": base
- * table or shadow) or by c<number>; the right side's always by number.
+ * Equality of keys.  The left side's columns go by their names ("named": the
+ * base table's) or by c<number>; the right side's always by number.
  */
 static void
 fg_sql_same_key(StringInfo sql, const FgRestorePlan *plan, const char *left, bool named, const char *right)
@@ -160,8 +165,8 @@ fg_sql_chosen(StringInfo sql, const FgRestorePlan *plan)
 
 		appendStringInfo(sql, "%s AS c%d, ", column->name, column->attnum);
 	}
-	appendStringInfo(sql, "fg_at, fg_seq, fg_op, fg_natts FROM ONLY %s WHERE %s)",
-					 plan->shadow_table, plan->condition);
+	appendStringInfo(sql, "fg_at, fg_seq, fg_op, fg_natts FROM %s WHERE %s)",
+					 plan->source, plan->condition);
 }
 
 /* Does the row t look like image f?  Byte by byte, so that any type can be compared. */
@@ -201,20 +206,29 @@ fg_sql_same_image(StringInfo sql, const FgRestorePlan *plan)
 static void
 fg_sql_plan_by_key(StringInfo sql, const FgRestorePlan *plan)
 {
+	/* the last chosen change matters only where it may be an update */
+	bool		later = plan->has_updates && !plan->all_later;
+	ListCell   *lc;
+
 	appendStringInfoString(sql, ", first AS (SELECT DISTINCT ON (");
 	fg_sql_keys(sql, plan, "");
 	appendStringInfoString(sql, ") ");
 	fg_sql_columns(sql, plan, "");
-	appendStringInfoString(sql,
-						   ", fg_op, fg_natts"
-						   ", pg_catalog.last_value(fg_op) OVER w AS last_op"
-						   ", pg_catalog.last_value(fg_at) OVER w AS last_at"
-						   ", pg_catalog.last_value(fg_seq) OVER w AS last_seq"
-						   " FROM chosen WINDOW w AS (PARTITION BY ");
-	fg_sql_keys(sql, plan, "");
-	appendStringInfoString(sql,
-						   " ORDER BY fg_at, fg_seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
-						   " ORDER BY ");
+	appendStringInfoString(sql, ", fg_op, fg_natts");
+	if (!plan->has_updates || (!plan->has_others && !later))
+		appendStringInfoString(sql, ", fg_op AS last_op FROM chosen");
+	else
+	{
+		appendStringInfoString(sql,
+							   ", pg_catalog.last_value(fg_op) OVER w AS last_op"
+							   ", pg_catalog.last_value(fg_at) OVER w AS last_at"
+							   ", pg_catalog.last_value(fg_seq) OVER w AS last_seq"
+							   " FROM chosen WINDOW w AS (PARTITION BY ");
+		fg_sql_keys(sql, plan, "");
+		appendStringInfoString(sql,
+							   " ORDER BY fg_at, fg_seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)");
+	}
+	appendStringInfoString(sql, " ORDER BY ");
 	fg_sql_keys(sql, plan, "");
 	appendStringInfoString(sql, ", fg_at, fg_seq)");
 
@@ -228,21 +242,32 @@ fg_sql_plan_by_key(StringInfo sql, const FgRestorePlan *plan)
 	fg_sql_same_key(sql, plan, "t", true, "f");
 	appendStringInfoString(sql, "))");
 
-	if (!plan->all_later)
+	if (later)
 	{
 		appendStringInfoString(sql, ", later AS (SELECT DISTINCT ");
 		fg_sql_keys(sql, plan, "f.");
-		appendStringInfo(sql, " FROM found f JOIN ONLY %s s ON (", plan->shadow_table);
-		fg_sql_same_key(sql, plan, "s", true, "f");
+		appendStringInfoString(sql, " FROM (SELECT u.*, s.fg_at, s.fg_seq FROM (SELECT ");
+		fg_sql_keys(sql, plan, "");
 		appendStringInfo(sql,
-						 ") WHERE f.act %s %s AND (s.fg_at OPERATOR(pg_catalog.>) f.last_at"
-						 " OR (s.fg_at %s f.last_at AND s.fg_seq OPERATOR(pg_catalog.>) f.last_seq)))",
-						 EQ, CHAR("u"), EQ);
+						 ", last_at, last_seq FROM found WHERE act %s %s) u FULL JOIN (SELECT ",
+						 EQ, CHAR("u"));
+		foreach(lc, plan->keys)
+		{
+			const FgRestoreKey *key = lfirst(lc);
+
+			appendStringInfo(sql, "%s AS c%d, ", key->column->name, key->column->attnum);
+		}
+		appendStringInfo(sql, "fg_at, fg_seq FROM %s WHERE %s) s ON (", plan->source, plan->no_earlier);
+		fg_sql_same_key(sql, plan, "s", false, "u");
+		appendStringInfo(sql,
+						 ") OFFSET 0) f WHERE f.fg_at OPERATOR(pg_catalog.>) f.last_at"
+						 " OR (f.fg_at %s f.last_at AND f.fg_seq OPERATOR(pg_catalog.>) f.last_seq))",
+						 EQ);
 	}
 
 	appendStringInfoString(sql, ", plan AS MATERIALIZED (SELECT ");
 	fg_sql_columns(sql, plan, "f.");
-	if (plan->all_later)
+	if (!later)
 		appendStringInfoString(sql, ", f.fg_op, f.fg_natts, f.version, f.act FROM found f)");
 	else
 	{
@@ -250,7 +275,7 @@ fg_sql_plan_by_key(StringInfo sql, const FgRestorePlan *plan)
 
 		appendStringInfo(sql,
 						 ", f.fg_op, f.fg_natts, f.version, CASE WHEN l.c%d IS NOT NULL AND f.act %s %s"
-						 " THEN %s ELSE f.act END AS act FROM found f LEFT JOIN later l ON (",
+						 " THEN %s ELSE f.act END AS act FROM found f FULL JOIN later l ON (",
 						 key->column->attnum, EQ, CHAR("u"), CHAR("U"));
 		fg_sql_same_key(sql, plan, "l", false, "f");
 		appendStringInfoString(sql, "))");
@@ -295,11 +320,12 @@ fg_sql_plan_by_image(StringInfo sql, const FgRestorePlan *plan)
 					 " AS look FROM %s t) r WHERE r.look %s ANY (SELECT i.look FROM image i) GROUP BY r.look)",
 					 fg_sql_table(plan), EQ);
 
+	/* every look of "have" is one of "numbered" */
 	appendStringInfoString(sql, ", plan AS MATERIALIZED (SELECT ");
 	fg_sql_columns(sql, plan, "n.");
 	appendStringInfo(sql,
 					 ", n.fg_op, n.fg_natts, CASE WHEN h.number OPERATOR(pg_catalog.>=) n.number THEN %s ELSE %s END AS act"
-					 " FROM numbered n LEFT JOIN have h ON (h.look %s n.look))",
+					 " FROM numbered n FULL JOIN have h ON (h.look %s n.look))",
 					 CHAR("="), CHAR("i"), EQ);
 }
 
@@ -456,6 +482,8 @@ fg_sql_result(StringInfo sql, const FgRestorePlan *plan, bool puts, bool sets)
 		fg_sql_keys(sql, plan, "p.");
 		appendStringInfoString(sql, "), ')') AS key FROM plan p WHERE ");
 		fg_sql_act(sql, "p", "'{I,U}'");
+		appendStringInfoString(sql, " ORDER BY ");
+		fg_sql_keys(sql, plan, "p.");
 		appendStringInfoString(sql, " LIMIT 5) e)");
 	}
 
@@ -473,7 +501,7 @@ fg_sql_result(StringInfo sql, const FgRestorePlan *plan, bool puts, bool sets)
 	appendStringInfoString(sql, " FROM plan p");
 	if (check_puts)
 	{
-		appendStringInfoString(sql, " LEFT JOIN put d ON (");
+		appendStringInfoString(sql, " FULL JOIN put d ON (");
 		fg_sql_same_key(sql, plan, "d", false, "p");
 		appendStringInfoChar(sql, ')');
 	}
@@ -483,8 +511,9 @@ fg_sql_result(StringInfo sql, const FgRestorePlan *plan, bool puts, bool sets)
 char *
 fg_restore_survey_sql(const FgRestorePlan *plan)
 {
-	return psprintf("SELECT DISTINCT fg_op, fg_natts FROM ONLY %s WHERE %s ORDER BY fg_natts",
-					plan->shadow_table, plan->condition);
+	return psprintf("SELECT fg_op, fg_natts, pg_catalog.count(*) FROM %s WHERE %s"
+					" GROUP BY fg_op, fg_natts ORDER BY fg_natts",
+					plan->source, plan->condition);
 }
 
 char *

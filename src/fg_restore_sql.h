@@ -48,14 +48,19 @@ typedef struct FgRestorePlan
 	const char *table;			/* quoted, qualified */
 	bool		only;			/* without inheritance children */
 	Oid			shadow;
-	const char *shadow_table;	/* quoted, qualified */
+	const char *source;			/* what to write after FROM to read the shadow */
 	List	   *columns;		/* of FgRestoreColumn * */
 	List	   *keys;			/* of FgRestoreKey *; NIL: the table has none */
 	const char *condition;		/* which rows of the shadow are chosen */
 	bool		all_later;		/* every later change is chosen too */
+	const char *no_earlier;		/* no chosen change, and so none later than
+								 * one, is outside this condition */
 	FgConflict	on_conflict;
 	bool		dry_run;
 	List	   *natts;			/* IntList: the fg_natts that occur, ascending */
+	int64		n_chosen;		/* rows of the shadow */
+	bool		has_updates;	/* updates are among them */
+	bool		has_others;		/* deletes and the like are */
 } FgRestorePlan;
 
 /* Columns of the result of the restoring statement, one row per fg_op */
@@ -71,7 +76,7 @@ enum
 								 * int8: its outermost inserted value */
 };
 
-/* Which operations and fg_natts occur: (fg_op, fg_natts). */
+/* Which operations and numbers of columns occur, ordered by the latter: (fg_op, fg_natts, rows). */
 extern char *fg_restore_survey_sql(const FgRestorePlan *plan);
 /* Restores, or for a dry run counts. */
 extern char *fg_restore_sql(const FgRestorePlan *plan);

@@ -215,14 +215,17 @@ fg_same_column(Form_pg_attribute base, Form_pg_attribute shadow)
 		getBaseType(base->atttypid) == shadow->atttypid;
 }
 
+#define FG_HINT_STEP	gettext_noop("Calling fortress.protect() for the protected table again brings its archive into step.")
+#define FG_HINT_NONE	gettext_noop("Protected with archive 'none', the table lets such rows go without a copy.")
+
 static void
-fg_archive_error(Relation rel, const char *detail)
+fg_archive_error(Relation rel, const char *detail, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_ARCHIVE_FAILED),
 			 errmsg("could not archive rows of table \"%s\"", RelationGetRelationName(rel)),
 			 errdetail_internal("%s", detail),
-			 errhint("Calling fortress.protect() for the protected table again brings its archive into step."),
+			 errhint("%s", _(hint)),
 			 errtable(rel)));
 }
 
@@ -242,7 +245,8 @@ fg_target_fill(FgTarget *target, Relation rel, Relation shadow)
 	if (shadow->rd_rel->relkind != RELKIND_RELATION ||
 		shadow->rd_tableam != GetHeapamTableAmRoutine() ||
 		shadow_desc->natts < FG_SHADOW_N_META)
-		fg_archive_error(rel, psprintf(_("\"%s\" is not an archive."), RelationGetRelationName(shadow)));
+		fg_archive_error(rel, psprintf(_("\"%s\" is not an archive."), RelationGetRelationName(shadow)),
+						 FG_HINT_STEP);
 
 	map = MemoryContextAllocZero(CurrentMemoryContext, sizeof(int16) * Max(natts, 1));
 	copy_bytes = FG_SHADOW_N_META + natts <= shadow_desc->natts;
@@ -265,7 +269,8 @@ fg_target_fill(FgTarget *target, Relation rel, Relation shadow)
 			if (at == shadow_desc->natts)
 				fg_archive_error(rel, psprintf(_("The archive \"%s\" has no column \"%s\" of type %s."),
 											   RelationGetRelationName(shadow), NameStr(base->attname),
-											   format_type_be(getBaseType(base->atttypid))));
+											   format_type_be(getBaseType(base->atttypid))),
+								 FG_HINT_STEP);
 		}
 		map[i] = at + 1;
 	}
@@ -326,7 +331,7 @@ fg_target_open(Relation rel, Oid owner, FgTarget **found)
 		{
 			target->shadow = fg_catalog_get_shadow(owner);
 			if (!OidIsValid(target->shadow))
-				fg_archive_error(rel, _("The table has no archive."));
+				fg_archive_error(rel, _("The table has no archive."), FG_HINT_STEP);
 			target->watched[0] = fg_watch(key.relid);
 			target->watched[1] = fg_watch(owner);
 			target->watched[2] = fg_watch(target->shadow);
@@ -336,7 +341,7 @@ fg_target_open(Relation rel, Oid owner, FgTarget **found)
 		/* taking the lock may bring news */
 		shadow = try_table_open(target->shadow, RowExclusiveLock);
 		if (shadow == NULL && !target->valid)
-			fg_archive_error(rel, _("The archive of the table is gone."));
+			fg_archive_error(rel, _("The archive of the table is gone."), FG_HINT_STEP);
 		if (shadow && target->seen == fg_target_changes(target))
 		{
 			if (!target->valid)
@@ -484,7 +489,8 @@ fg_image_make(const FgArchiver *archiver, HeapTupleHeader old, uint32 length)
 		!OidIsValid(archiver->shadow->rd_rel->reltoastrelid))
 		fg_archive_error(archiver->rel,
 						 psprintf(_("A row of %u bytes and its %d bytes of metadata do not fit on a page."),
-								  length, FG_SHADOW_META_SIZE));
+								  length, FG_SHADOW_META_SIZE),
+						 FG_HINT_NONE);
 	return image;
 }
 
@@ -709,7 +715,7 @@ fg_shadow_archive_all(Relation rel, Oid shadow_owner, char op)
 
 	fg_archiver_begin(&archiver, rel, shadow_owner, op);
 	if (rel->rd_tableam != GetHeapamTableAmRoutine())
-		fg_archive_error(rel, _("Only tables of the access method heap can be archived."));
+		fg_archive_error(rel, _("Only tables of the access method heap can be archived."), FG_HINT_NONE);
 	fg_batch_begin(&archiver);
 
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 #include "executor/tuptable.h"
+#include "nodes/pg_list.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 #include "fg_types.h"
@@ -51,6 +52,18 @@ extern void fg_shadow_sync(Oid relid);
 extern Oid	fg_shadow_of(Oid relid);
 /* The relation that has it: relid or a partitioned table above; InvalidOid too. */
 extern Oid	fg_shadow_owner_of(Oid relid);
+
+/*
+ * What kept a column of the shadow's owner before its type was changed, the
+ * latest first: a list of FgFormerColumn *.
+ */
+typedef struct FgFormerColumn
+{
+	const char *name;
+	Oid			type;
+} FgFormerColumn;
+
+extern List *fg_shadow_former_columns(Relation shadow, Oid owner, AttrNumber attnum);
 
 /*
  * Copies old row images.  "shadow_owner" is the relation that has the shadow:

@@ -416,7 +416,7 @@ fg_comment_is(Oid shadow, AttrNumber attnum, const char *kind, int *origin)
 		sscanf(comment + strlen(kind), "%d of the table", &number) != 1)
 		return false;
 	if (origin)
-		*origin = number;
+		*origin = Max(number, 0);
 	return true;
 }
 
@@ -603,6 +603,7 @@ static void
 fg_sync_match_names(FgSync *sync, Relation base)
 {
 	TupleDesc	desc = RelationGetDescr(base);
+	int		   *renumbered = palloc0(sizeof(int) * (MaxHeapAttributeNumber + 1));
 	int			n_lost = 0;
 	int			lost = -1;
 	int			n_new = 0;
@@ -611,15 +612,17 @@ fg_sync_match_names(FgSync *sync, Relation base)
 	for (int i = 0; i < sync->n_columns; i++)
 	{
 		FgShadowColumn *column = &sync->columns[i];
+		int			number = 0;
 
 		if (column->former || column->dropped)
 			continue;
-		column->origin = 0;
 		for (int k = 0; k < desc->natts; k++)
 			if (!TupleDescAttr(desc, k)->attisdropped &&
 				strcmp(NameStr(TupleDescAttr(desc, k)->attname), column->name) == 0)
-				column->origin = k + 1;
-		if (column->origin == 0)
+				number = k + 1;
+		renumbered[column->origin] = number;
+		column->origin = number;
+		if (number == 0)
 		{
 			n_lost++;
 			lost = i;
@@ -641,15 +644,18 @@ fg_sync_match_names(FgSync *sync, Relation base)
 	{
 		FgShadowColumn *column = &sync->columns[i];
 
-		if (column->dropped || column->former)
+		if (column->dropped)
 			continue;
-		if (column->origin == 0)
+		if (column->former)
+			column->origin = column->origin <= MaxHeapAttributeNumber ? renumbered[column->origin] : 0;
+		else if (column->origin == 0)
 		{
 			column->former = true;
 			fg_sync_set_aside(sync, i, "dropped");
 		}
-		fg_sync_comment(sync, i, "before a dump and restore");
+		fg_sync_comment(sync, i, "from before a dump and restore");
 	}
+	pfree(renumbered);
 }
 
 /* Does whatever the columns of the base table ask for. */
@@ -781,6 +787,33 @@ fg_shadow_ensure(Relation base)
 		CommandCounterIncrement();
 	}
 	return shadow;
+}
+
+List *
+fg_shadow_former_columns(Relation shadow, Oid owner, AttrNumber attnum)
+{
+	TupleDesc	desc = RelationGetDescr(shadow);
+	List	   *found = NIL;
+
+	/* right after a dump and restore, comments have other numbers */
+	if (!fg_shadow_named_for(RelationGetRelid(shadow), owner))
+		return NIL;
+
+	for (int i = desc->natts - 1; i >= FG_SHADOW_N_META; i--)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		FgFormerColumn *former;
+		int			origin;
+
+		if (att->attisdropped ||
+			!fg_comment_is(RelationGetRelid(shadow), att->attnum, FG_FORMER, &origin) || origin != attnum)
+			continue;
+		former = palloc(sizeof(FgFormerColumn));
+		former->name = pstrdup(NameStr(att->attname));
+		former->type = att->atttypid;
+		found = lappend(found, former);
+	}
+	return found;
 }
 
 void

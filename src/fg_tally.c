@@ -38,51 +38,57 @@
 
 struct FgTally
 {
+	Oid			relid;			/* hash key */
+	uint64		transaction;	/* in which the counters are live */
 	FgCounter	deleted;
 	FgCounter	updated;
 };
 
-/* counters are links of a list and must not move, as hash entries may */
-typedef struct TallySlot
-{
-	Oid			relid;			/* hash key */
-	FgTally    *tally;
-} TallySlot;
-
-/* in TopTransactionContext, gone with the transaction */
+/*
+ * One for each relation that this session has counted.  They stay from
+ * transaction to transaction, as making the table costs more than a row.
+ * Entries of a dynamic hash never move, so their counters can be linked.
+ */
 static HTAB *tallies = NULL;
+static FgTally *last_tally = NULL;
+
+static uint64 this_transaction = 1;
 
 FgTally *
 fg_tally_get(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
-	TallySlot  *slot;
-	bool		found;
+	FgTally    *tally = last_tally;
+	bool		found = true;
 
-	if (tallies == NULL)
+	if (tally == NULL || tally->relid != relid)
 	{
-		HASHCTL		ctl = {0};
+		if (tallies == NULL)
+		{
+			HASHCTL		ctl = {0};
 
-		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(TallySlot);
-		ctl.hcxt = TopTransactionContext;
-		tallies = hash_create("fortress_guard tallies", 16, &ctl,
-							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+			ctl.keysize = sizeof(Oid);
+			ctl.entrysize = sizeof(FgTally);
+			ctl.hcxt = TopMemoryContext;
+			tallies = hash_create("fortress_guard tallies", 64, &ctl,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		}
+		tally = hash_search(tallies, &relid, HASH_ENTER, &found);
+		last_tally = tally;
 	}
-	slot = hash_search(tallies, &relid, HASH_ENTER, &found);
-	if (!found)
+	if (!found || tally->transaction != this_transaction)
 	{
-		slot->tally = MemoryContextAllocZero(TopTransactionContext, sizeof(FgTally));
-		fg_counter_init(&slot->tally->deleted, NULL, NULL);
-		fg_counter_init(&slot->tally->updated, NULL, NULL);
+		fg_counter_init(&tally->deleted, NULL, NULL);
+		fg_counter_init(&tally->updated, NULL, NULL);
+		tally->transaction = this_transaction;
 	}
-	return slot->tally;
+	return tally;
 }
 
 void
 fg_tally_end(void)
 {
-	tallies = NULL;
+	this_transaction++;
 }
 
 /* Sums of the server's counters for this transaction. */
@@ -122,6 +128,16 @@ fg_tally_skip(FgTally *tally, Relation rel)
 	server_counts(rel, &deleted, &updated);
 	(void) catch_up(&tally->deleted, deleted);
 	(void) catch_up(&tally->updated, updated);
+}
+
+int64
+fg_tally_unseen_updates(const FgTally *tally, Relation rel)
+{
+	int64		deleted;
+	int64		updated;
+
+	server_counts(rel, &deleted, &updated);
+	return Max(updated - tally->updated.total, 0);
 }
 
 bool

@@ -15,8 +15,7 @@
 #include "fg_counter.h"
 #include "fg_types.h"
 
-/* What of a relation's counters has been accounted for; lives as long as the
- * transaction. */
+/* What of a relation's counters has been accounted for in this transaction. */
 typedef struct FgTally FgTally;
 
 /* What of a MERGE node's own counters has been accounted for. */
@@ -36,6 +35,8 @@ extern void fg_tally_skip(FgTally *tally, Relation rel);
  */
 extern bool fg_tally_new(FgTally *tally, Relation rel, CmdType operation,
 						 int64 rows[FG_N_ROW_OPERATIONS]);
+/* Rows updated since the last call of fg_tally_new(), which may count them yet. */
+extern int64 fg_tally_unseen_updates(const FgTally *tally, Relation rel);
 /* End of the transaction. */
 extern void fg_tally_end(void);
 
