@@ -113,7 +113,6 @@ CREATE TABLE typed OF shape;
 INSERT INTO typed VALUES (1, 'x');
 SELECT fortress.protect('typed');
 SELECT try('DROP TYPE shape CASCADE'), try('DROP TABLE typed');
--- by an extension that it belongs to is another story; by the database, too
 
 -- nothing has happened
 SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM pt), (SELECT count(*) FROM parent), (SELECT count(*) FROM ddl_other.moved), (SELECT count(*) FROM down), (SELECT count(*) FROM owned), (SELECT count(*) FROM typed);
@@ -261,7 +260,6 @@ SELECT try('TRUNCATE up CASCADE'), try('DROP TABLE down');
 SELECT fortress.set_mode('down', 'block');
 SELECT try('TRUNCATE up CASCADE'), try('DROP TABLE down');
 
--- DROP EXTENSION and DROP DATABASE have their own tests
 SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation IN ('t'::regclass, 'pt', 'parent', 'ddl_other.moved', 'down');
 SELECT try('TRUNCATE pt'), try('DROP TABLE parent CASCADE'), try('DROP SCHEMA ddl_other CASCADE');
 SET client_min_messages = error;
