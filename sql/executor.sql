@@ -516,6 +516,28 @@ ROLLBACK;
 BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM listing WHERE id <= 10; TABLE state; ROLLBACK;
 BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM listing WHERE id <= 11; ROLLBACK;
 
+--
+-- What a refused statement had counted is charged until its transaction ends,
+-- and not an hour longer: those rows have not gone
+--
+CREATE TABLE charged (id int PRIMARY KEY);
+INSERT INTO charged SELECT generate_series(1, 20);
+SELECT fortress.protect('charged', delete_rows => 5);
+SELECT fortress.set_limit('charged', 'delete', 10, '1 hour');
+BEGIN;
+DELETE FROM charged WHERE id = 1;
+SAVEPOINT s;
+DELETE FROM charged WHERE id <= 20;
+ROLLBACK TO s;
+DELETE FROM charged WHERE id = 2;
+ROLLBACK TO s;
+COMMIT;
+DELETE FROM charged WHERE id BETWEEN 2 AND 6;
+DELETE FROM charged WHERE id BETWEEN 7 AND 10;
+DELETE FROM charged WHERE id = 11;
+SELECT count(*) FROM charged;
+SELECT fortress.unprotect('charged');
+
 TABLE state;
 SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation IN ('listing'::regclass, 'slow', 'spare', 'part_of', 'standard');
 SET client_min_messages = error;

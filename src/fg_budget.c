@@ -50,6 +50,7 @@ typedef struct FgReservation
 	uint32		hashcode;
 	FgWindow   *window;			/* pinned; NULL: not yet */
 	FgCounter	held;			/* rows, by savepoint */
+	int64		stuck;			/* of them: rows of refused statements */
 	struct FgReservation *chain;	/* next with the same place in chains[] */
 	struct FgReservation *next; /* next of this transaction */
 } FgReservation;
@@ -141,6 +142,7 @@ reservation_get(const FgWindowKey *key)
 	reservation->key = *key;
 	reservation->hashcode = hashcode;
 	reservation->window = NULL;
+	reservation->stuck = 0;
 	fg_counter_init(&reservation->held, reservation_rolled_back, reservation);
 	reservation->chain = chains[hashcode % N_CHAINS];
 	chains[hashcode % N_CHAINS] = reservation;
@@ -251,7 +253,10 @@ fg_budget_stick(const FgWindowKey *key, int64 rows)
 	require_shared();
 	reservation = reservation_find(key, get_hash_value(fg_windows, key));
 	if (reservation != NULL)
+	{
 		fg_counter_stick(&reservation->held, rows);
+		reservation->stuck += rows;
+	}
 }
 
 int64
@@ -291,6 +296,7 @@ reservations_settle(bool keep)
 	{
 		FgWindow   *window = reservation->window;
 		int64		rows = reservation->held.total;
+		int64		use = rows - reservation->stuck;
 		LWLock	   *lock = fg_window_lock(reservation->hashcode);
 
 		chains[reservation->hashcode % N_CHAINS] = NULL;
@@ -300,10 +306,10 @@ reservations_settle(bool keep)
 		/* in one step: nobody sees the rows neither reserved nor used */
 		LWLockAcquire(lock, LW_EXCLUSIVE);
 		window->reserved -= rows;
-		if (keep && rows > 0 && FG_KEEPS_USE(&window->key))
+		if (keep && use > 0 && FG_KEEPS_USE(&window->key))
 		{
 			fg_window_turn(window, now);
-			window->used[FG_BUCKET_SLOT(window->newest)] += rows;
+			window->used[FG_BUCKET_SLOT(window->newest)] += use;
 			pg_atomic_fetch_add_u64(&fg_budget_shared->changes, 1);
 		}
 		fg_window_unpin(window, reservation->hashcode, now);

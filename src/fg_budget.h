@@ -57,7 +57,10 @@ extern FgReserve fg_budget_reserve(const FgWindowKey *key, int64 rows, int64 max
 								   bool force, int64 *used);
 /* Gives rows back that this transaction reserved at the current level. */
 extern void fg_budget_give_back(const FgWindowKey *key, int64 rows);
-/* Rows reserved here stay until the transaction ends, whatever its savepoints do. */
+/*
+ * Rows of a refused statement: they stay reserved until the transaction ends,
+ * whatever its savepoints do, and never become use, as they have not gone.
+ */
 extern void fg_budget_stick(const FgWindowKey *key, int64 rows);
 /* What a window holds now, used and reserved; 0 where there is none. */
 extern int64 fg_budget_used(const FgWindowKey *key);

@@ -115,6 +115,23 @@ done_text(FgOperation op)
 	return op == FG_OP_DELETE ? "deleted" : "updated";
 }
 
+static const char *
+rows_text(int64 rows)
+{
+	return rows == 1 ? "1 row" : psprintf(INT64_FORMAT " rows", rows);
+}
+
+/* A relation as a value for issue_token(), in SQL. */
+static const char *
+relations_literal(Oid relid)
+{
+	const char *name = fg_event_relation(relid);
+
+	if (strchr(name, '"') == NULL)
+		return psprintf("'{%s}'", name);
+	return psprintf("ARRAY[%s::regclass]", quote_literal_cstr(name));
+}
+
 /* "in one transaction", "within 01:00:00" */
 static const char *
 per_text(const FgLimit *limit)
@@ -503,17 +520,17 @@ hint_text(FgOperation op, Oid relid, const FgPermission *denied)
 
 	initStringInfo(&buf);
 	if (denied != NULL && denied->id > 0)
-		appendStringInfo(&buf, "%s has only " INT64_FORMAT " rows left.  ",
-						 fg_auth_describe(denied), denied->rows_left);
+		appendStringInfo(&buf, "%s has only %s left.  ",
+						 fg_auth_describe(denied), rows_text(denied->rows_left));
 	if (denied != NULL && denied->stale_token)
 		appendStringInfoString(&buf,
 							   "fortress.token was set in an earlier transaction and counts no more: "
 							   "use SET LOCAL in this one.  ");
 	appendStringInfo(&buf,
 					 "If this is meant, ask a member of fortress_admin for a token "
-					 "(SELECT fortress.issue_token('{%s}', '{%s}')) and call "
+					 "(SELECT fortress.issue_token(%s, '{%s}')) and call "
 					 "fortress.unlock() with it in the same transaction.",
-					 fg_event_relation(relid), fg_operation_name(op));
+					 relations_literal(relid), fg_operation_name(op));
 	buf.data[0] = pg_toupper((unsigned char) buf.data[0]);
 	return buf.data;
 }
@@ -534,13 +551,13 @@ refuse_rows(const FgAccount *account, FgOperation op, const FgExcess *excess,
 		detail = psprintf("There is no room to count the rows of this window: all %d windows (fortress.max_windows) are in use.",
 						  fg_max_windows);
 	else if (window)
-		detail = psprintf("With this statement " INT64_FORMAT " rows would have been %s within %s, running transactions included; the limit by %s is " INT64_FORMAT ".",
-						  excess->rows, done_text(op),
+		detail = psprintf("With this statement %s would have been %s within %s, running transactions included; the limit by %s is " INT64_FORMAT ".",
+						  rows_text(excess->rows), done_text(op),
 						  fg_per_name(limit->per, limit->interval),
 						  fg_by_name(limit->by), bound->max_rows);
 	else
-		detail = psprintf("This %s has %s " INT64_FORMAT " rows; the limit is " INT64_FORMAT ".",
-						  fg_per_name(limit->per, 0), done_text(op), excess->rows,
+		detail = psprintf("This %s has %s %s; the limit is " INT64_FORMAT ".",
+						  fg_per_name(limit->per, 0), done_text(op), rows_text(excess->rows),
 						  bound->max_rows);
 	record_refusal(op, relid, account->role, excess->rows, bound, detail);
 
@@ -549,8 +566,8 @@ refuse_rows(const FgAccount *account, FgOperation op, const FgExcess *excess,
 			 bound->max_rows == 0 ?
 			 errmsg("rows of protected table \"%s\" cannot be %s without permission",
 					fg_event_relation(relid), done_text(op)) :
-			 errmsg("no more than " INT64_FORMAT " rows of protected table \"%s\" can be %s %s",
-					bound->max_rows, fg_event_relation(relid), done_text(op), per_text(limit)),
+			 errmsg("no more than %s of protected table \"%s\" can be %s %s",
+					rows_text(bound->max_rows), fg_event_relation(relid), done_text(op), per_text(limit)),
 			 errdetail_internal("%s", detail),
 			 errhint("%s", hint_text(op, relid, denied)),
 			 add_table_fields(relid)));
@@ -707,7 +724,7 @@ decide_command(const FgRequest *request, FgVerdict *verdict)
 			 errmsg("%s of protected table \"%s\" is refused", request->what,
 					fg_event_relation(request->relid)),
 			 rows > 0 ?
-			 errdetail("It would take " INT64_FORMAT " rows away.", rows) :
+			 errdetail("It would take %s away.", rows_text(rows)) :
 			 request->relid == policy->relid ?
 			 errdetail("It would take all rows away, past every limit.") :
 			 errdetail("It is part of \"%s\", which is protected.",

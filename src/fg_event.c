@@ -17,6 +17,7 @@
 
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -33,7 +34,7 @@ fg_event_relation(Oid relid)
 
 	if (name == NULL || schema == NULL)
 		return psprintf("%u", relid);
-	return psprintf("%s.%s", schema, name);
+	return quote_qualified_identifier(schema, name);
 }
 
 static void

@@ -24,7 +24,7 @@ typedef struct FgEvent
 
 /* Writes the event.  Client-chosen text is quoted, so that it can't forge one. */
 extern void fg_event_write(const FgEvent *event);
-/* "schema.table", or the number of a relation that is gone; palloc'd */
+/* schema.table, quoted where SQL needs it, or the number of a relation that is gone; palloc'd */
 extern const char *fg_event_relation(Oid relid);
 
 #endif							/* FG_EVENT_H */
