@@ -31,6 +31,7 @@ OBJS = \
 	src/fg_decide.o \
 	src/fg_event.o \
 	src/fg_executor.o \
+	src/fg_executor_watch.o \
 	src/fg_guc.o \
 	src/fg_install.o \
 	src/fg_permit.o \

@@ -39,10 +39,10 @@ typedef struct FgExempted
 	FgCounter	rows;
 } FgExempted;
 
-/* A relation on which the guard itself is at work; in TopTransactionContext. */
+/* A statement of the guard's own; in TopTransactionContext. */
 typedef struct FgInternal
 {
-	Oid			relid;
+	const char *text;
 	int			level;			/* nest level that began it */
 	struct FgInternal *outer;
 } FgInternal;
@@ -162,11 +162,6 @@ fg_auth_find(FgOperation op, Oid relid, Oid role, int64 rows, FgPermission *foun
 	found->too_small = FG_PERMIT_NONE;
 	found->rows_left = PG_INT64_MAX;
 
-	if (fg_auth_internal_active(relid))
-	{
-		found->kind = FG_PERMIT_INTERNAL;
-		return true;
-	}
 	if (!fg_guard_superusers && superuser_arg(role))
 	{
 		found->kind = FG_PERMIT_SUPERUSER;
@@ -239,11 +234,11 @@ fg_auth_charge(const FgPermission *permission, int64 rows)
  */
 
 void
-fg_auth_internal_begin(Oid relid)
+fg_auth_internal_begin(const char *text)
 {
 	FgInternal *entry = MemoryContextAlloc(TopTransactionContext, sizeof(FgInternal));
 
-	entry->relid = relid;
+	entry->text = text;
 	entry->level = GetCurrentTransactionNestLevel();
 	entry->outer = internals;
 	internals = entry;
@@ -262,14 +257,9 @@ fg_auth_internal_end(void)
 }
 
 bool
-fg_auth_internal_active(Oid relid)
+fg_auth_internal_statement(const char *text)
 {
-	for (FgInternal *entry = internals; entry != NULL; entry = entry->outer)
-	{
-		if (entry->relid == relid)
-			return true;
-	}
-	return false;
+	return internals != NULL && text != NULL && strcmp(internals->text, text) == 0;
 }
 
 bool

@@ -60,11 +60,14 @@ extern void fg_auth_lock(void);
 /* DISCARD ALL, RESET ALL: ends session scope and the connection's token. */
 extern void fg_auth_discard(void);
 
-/* The guard's own statements on one relation pass while this is in force;
- * ends with fg_auth_internal_end() or with the (sub)transaction. */
-extern void fg_auth_internal_begin(Oid relid);
+/*
+ * A statement with this text is the guard's own: it passes and is not charged,
+ * while nothing that it calls does.  Ends with fg_auth_internal_end() or with
+ * the (sub)transaction.  "text" must live that long.
+ */
+extern void fg_auth_internal_begin(const char *text);
 extern void fg_auth_internal_end(void);
-extern bool fg_auth_internal_active(Oid relid);
+extern bool fg_auth_internal_statement(const char *text);
 
 /* "exemption 3", "token 7", for log lines; palloc'd.  With kind NONE: what id names. */
 extern char *fg_auth_describe(const FgPermission *permission);

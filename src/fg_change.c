@@ -55,6 +55,8 @@ struct FgChange
 	bool		blind;			/* ON CONFLICT: nobody saw the row's projection */
 	int64		done;			/* the server's count before the row */
 	Oid			conflict_rel;	/* ON CONFLICT: where the row is */
+	FgChangeSeen on_seen;		/* or NULL */
+	void	   *on_seen_arg;
 	FgCounter	counted;		/* rows whose columns changed */
 	FgCounter	seen;			/* how many of them were asked for */
 	ExprState  *projection;		/* ON CONFLICT: the one that we stand before */
@@ -128,6 +130,8 @@ server_count(const FgChange *change)
 	PgStat_TableXactStatus *level = NULL;
 	int64		sum = 0;
 
+	if (rel->pgstat_info == NULL && rel->pgstat_enabled)
+		pgstat_assoc_relation(rel);
 	if (rel->pgstat_info != NULL)
 		level = rel->pgstat_info->trans;
 	for (; level != NULL; level = level->upper)
@@ -175,6 +179,13 @@ fg_change_begun_late(FgChange *change, const FgChange *root, int64 updated)
 		change->blind = true;
 		change->done = server_count(change) - updated;
 	}
+}
+
+void
+fg_change_on_seen(FgChange *change, FgChangeSeen seen, void *arg)
+{
+	change->on_seen = seen;
+	change->on_seen_arg = arg;
 }
 
 void
@@ -279,16 +290,19 @@ moved_row_differs(const FgChange *change, HeapTuple old)
 
 /*
  * Finds what our transaction made of the row at *tid and tells whether it
- * changed.  False also where it was not updated by us.
+ * changed.  False also where it was not updated by us.  *seen: it was updated,
+ * moved or deleted.
  */
 static bool
-row_changed(const FgChange *change)
+row_changed(const FgChange *change, bool *seen)
 {
 	Relation	rel = change->rri->ri_RelationDesc;
 	HeapTupleData old;
 	HeapTupleData new;
 	Buffer		old_buffer;
 	Buffer		new_buffer;
+	bool		moved;
+	bool		deleted;
 	bool		changed;
 
 	old.t_self = change->tid;
@@ -320,10 +334,15 @@ row_changed(const FgChange *change)
 		old.t_self = next;
 	}
 
-	if (HeapTupleHeaderIndicatesMovedPartitions(old.t_data))
+	*seen = true;
+	moved = HeapTupleHeaderIndicatesMovedPartitions(old.t_data);
+	deleted = !moved && ItemPointerEquals(&old.t_data->t_ctid, &old.t_self);
+	if (change->on_seen != NULL)
+		change->on_seen(change->on_seen_arg, rel, &old, deleted);
+	if (moved)
 		changed = moved_row_differs(change, &old);
-	else if (ItemPointerEquals(&old.t_data->t_ctid, &old.t_self))
-		changed = false;		/* deleted */
+	else if (deleted)
+		changed = false;
 	else
 	{
 		new.t_self = old.t_data->t_ctid;
@@ -341,7 +360,7 @@ row_changed(const FgChange *change)
 
 /* Has the node changed the row that it was given? */
 static bool
-row_in_hand_changed(const FgChange *change)
+row_in_hand_changed(const FgChange *change, bool *seen)
 {
 	if (change->node->operation == CMD_INSERT)
 	{
@@ -350,20 +369,24 @@ row_in_hand_changed(const FgChange *change)
 	}
 	else if (server_count(change) == change->done)
 		return false;
-	return row_changed(change);
+	return row_changed(change, seen);
 }
 
 void
-fg_change_compare(FgChange *change)
+fg_change_compare(FgChange *change, bool done)
 {
 	int64		rows = 0;
+	bool		seen = false;
 
 	if (change->blind)
 		rows = Max(server_count(change) - change->done, 0);
-	else if (change->have_row && row_in_hand_changed(change))
+	else if (change->have_row && row_in_hand_changed(change, &seen))
 		rows = 1;
-	change->blind = false;
-	change->have_row = false;
+	if (done || rows > 0 || seen)
+	{
+		change->blind = false;
+		change->have_row = false;
+	}
 	if (rows > 0)
 		fg_counter_add(&change->counted, rows);
 }

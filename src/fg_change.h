@@ -9,7 +9,9 @@
 #define FG_CHANGE_H
 
 #include "postgres.h"
+#include "access/htup.h"
 #include "nodes/execnodes.h"
+#include "utils/rel.h"
 
 typedef struct FgChange FgChange;
 
@@ -26,10 +28,19 @@ extern FgChange *fg_change_begin(ModifyTableState *node, ResultRelInfo *rri,
  * root without columns, or is NULL.
  */
 extern void fg_change_begun_late(FgChange *change, const FgChange *root, int64 updated);
+/*
+ * From now on, calls "seen" with the old version of each row that the node has
+ * deleted, updated or moved, when fg_change_compare() finds it.
+ */
+typedef void (*FgChangeSeen) (void *arg, Relation rel, HeapTuple old, bool deleted);
+extern void fg_change_on_seen(FgChange *change, FgChangeSeen seen, void *arg);
 /* The node is about to be given this row. */
 extern void fg_change_remember(FgChange *change, TupleTableSlot *slot);
-/* The node has done with the row it was given: count it if it changed. */
-extern void fg_change_compare(FgChange *change);
+/*
+ * Looks at what became of the row: counts it if it changed.  Unless the node
+ * is done with it, a row that has not changed yet is kept in mind.
+ */
+extern void fg_change_compare(FgChange *change, bool done);
 /* Rows counted since the last call. */
 extern int64 fg_change_new(FgChange *change);
 /* Never raises an error. */

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
 
 #if PG_VERSION_NUM < 150000
 #error "fortress_guard needs PostgreSQL 15 or later"
@@ -20,6 +22,24 @@
 #define FG_MY_LXID	(MyProc->vxid.lxid)
 #else
 #define FG_MY_LXID	(MyProc->lxid)
+#endif
+
+/* the description of a setting of the server, or NULL; call it at load */
+#if PG_VERSION_NUM >= 160000
+#define fg_compat_find_setting(name)	find_option((name), false, true, ERROR)
+#else
+static inline struct config_generic *
+fg_compat_find_setting(const char *name)
+{
+	struct config_generic **settings = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+	{
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i];
+	}
+	return NULL;
+}
 #endif
 
 #endif							/* FG_COMPAT_H */

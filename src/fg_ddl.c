@@ -48,6 +48,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "fg_apply.h"
 #include "fg_auth.h"
@@ -284,9 +285,8 @@ guard_object_access(ObjectAccessType access, Oid classId, Oid objectId,
  * its parents need.
  */
 static void
-follow_relation(const RangeVar *name)
+follow_relation(Oid relid)
 {
-	Oid			relid = RangeVarGetRelid(name, NoLock, true);
 	FgRelation *entry;
 	List	   *roots = NIL;
 	ListCell   *lc;
@@ -340,7 +340,7 @@ alters_followed(const AlterTableStmt *stmt)
 {
 	ListCell   *lc;
 
-	if (stmt->objtype != OBJECT_TABLE)
+	if (stmt->objtype != OBJECT_TABLE && stmt->objtype != OBJECT_TYPE)
 		return false;
 	foreach(lc, stmt->cmds)
 	{
@@ -379,6 +379,16 @@ is_followed(Node *stmt)
 	}
 }
 
+/*
+ * A relation that was just made: where CREATE puts it, which need not be where
+ * the name is found first.
+ */
+static Oid
+created_relation(RangeVar *name)
+{
+	return get_relname_relid(name->relname, RangeVarGetCreationNamespace(name));
+}
+
 static void
 follow_alter_table(const AlterTableStmt *stmt)
 {
@@ -390,21 +400,45 @@ follow_alter_table(const AlterTableStmt *stmt)
 		AlterTableCmd *cmd = lfirst(lc);
 
 		if (cmd->subtype == AT_AttachPartition)
-			follow_relation(((PartitionCmd *) cmd->def)->name);
+			follow_relation(RangeVarGetRelid(((PartitionCmd *) cmd->def)->name, NoLock, true));
 		else if (cmd->subtype != AT_DetachPartition)
 			columns = true;
 	}
 	if (columns)
-		follow_relation(stmt->relation);
+		follow_relation(RangeVarGetRelid(stmt->relation, NoLock, true));
+}
+
+/* ALTER TYPE ... CASCADE changes the columns of the type's typed tables. */
+static void
+follow_type(const RangeVar *name)
+{
+	Oid			type = get_rel_type_id(RangeVarGetRelid(name, NoLock, true));
+	List	   *relids = fg_catalog_policy_relids();
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+		bool		typed;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		typed = ((Form_pg_class) GETSTRUCT(tuple))->reloftype == type;
+		ReleaseSysCache(tuple);
+		if (typed && OidIsValid(type))
+			follow_relation(lfirst_oid(lc));
+	}
 }
 
 static void
 follow_utility(Node *stmt)
 {
 	if (IsA(stmt, CreateStmt) || IsA(stmt, CreateForeignTableStmt))
-		follow_relation(((CreateStmt *) stmt)->relation);
+		follow_relation(created_relation(((CreateStmt *) stmt)->relation));
 	else if (IsA(stmt, RenameStmt))
-		follow_relation(((RenameStmt *) stmt)->relation);
+		follow_relation(RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true));
+	else if (((AlterTableStmt *) stmt)->objtype == OBJECT_TYPE)
+		follow_type(((AlterTableStmt *) stmt)->relation);
 	else
 		follow_alter_table((AlterTableStmt *) stmt);
 }

@@ -249,7 +249,7 @@ find_total(Oid policy)
 }
 
 FgAccount *
-fg_decide_account(uint64 scope, const FgPolicy *policy, Oid role)
+fg_decide_account(uint64 scope, const FgPolicy *policy, Oid role, bool internal)
 {
 	FgAccount  *account;
 	FgPolicyArena *pin;
@@ -294,8 +294,7 @@ fg_decide_account(uint64 scope, const FgPolicy *policy, Oid role)
 	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
 	{
 		fg_counter_init(&account->counted[op], NULL, NULL);
-		/* the guard's own work neither asks limits nor uses them up */
-		if (fg_auth_internal_active(policy->relid))
+		if (internal)
 		{
 			account->permission[op].kind = FG_PERMIT_INTERNAL;
 			account->permission[op].rows_left = PG_INT64_MAX;

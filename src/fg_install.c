@@ -117,8 +117,8 @@ trigger_as_made(const Trigger *trigger, const TriggerSpec *spec)
 		trigger->tgnewtable == NULL;
 }
 
-bool
-fg_install_intact(Relation rel, int archive, bool by_row)
+static bool
+triggers_as_made(Relation rel, int archive, bool by_row)
 {
 	TriggerSpec specs[N_TRIGGERS];
 
@@ -129,6 +129,17 @@ fg_install_intact(Relation rel, int archive, bool by_row)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Row triggers are right everywhere: a table whose last child is gone may keep
+ * them until it is protected again.
+ */
+bool
+fg_install_intact(Relation rel, int archive, bool by_row)
+{
+	return triggers_as_made(rel, archive, by_row) ||
+		(!by_row && triggers_as_made(rel, archive, true));
 }
 
 void

@@ -571,27 +571,6 @@ fg_sequence_pass(Oid sequence, int64 value, bool ascending)
 	(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(value));
 }
 
-/* Lets the restore's own statements on a tree of tables pass.  Returns how many fg_auth_internal_end() it takes. */
-static int
-fg_guard_rest(Oid relid)
-{
-	List	   *members = find_all_inheritors(relid, AccessShareLock, NULL);
-	List	   *governed = NIL;
-	ListCell   *lc;
-
-	foreach(lc, members)
-	{
-		FgRelation *relation = fg_policy_lookup(lfirst_oid(lc));
-
-		for (int i = 0; relation && i < relation->n_policies; i++)
-			governed = list_append_unique_oid(governed, relation->policies[i]->relid);
-	}
-	foreach(lc, governed)
-		fg_auth_internal_begin(lfirst_oid(lc));
-	list_free(members);
-	return list_length(governed);
-}
-
 /* Which operations and numbers of columns do the chosen rows have? */
 static void
 fg_restore_survey(FgRestorePlan *plan, FgRestoreRequest *request, FgRestoreOutcome *outcome, Relation rel)
@@ -623,12 +602,16 @@ fg_restore_survey(FgRestorePlan *plan, FgRestoreRequest *request, FgRestoreOutco
 static void
 fg_restore_run(FgRestorePlan *plan, FgRestoreRequest *request, FgRestoreOutcome *outcome, Relation rel)
 {
+	const char *sql = fg_restore_sql(plan);
 	int64		planned = 0;
 	int64		done = 0;
 	ListCell   *lc;
 	int			n_columns = FG_RESULT_SEQUENCES;
 
-	fg_run(fg_restore_sql(plan), request, fg_few_chosen(plan));
+	/* this one statement passes; what the filter or a trigger calls does not */
+	fg_auth_internal_begin(sql);
+	fg_run(sql, request, fg_few_chosen(plan));
+	fg_auth_internal_end();
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
@@ -705,7 +688,6 @@ fg_restore_relation(FgRestoreRequest *request, Oid relid, Oid owner, FgRestoreOu
 	FgRestorePlan plan;
 	Relation	rel = table_open(relid, request->dry_run ? AccessShareLock : RowExclusiveLock);
 	Relation	shadow;
-	int			n_rest;
 
 	memset(outcome, 0, sizeof(FgRestoreOutcome));
 	memset(&plan, 0, sizeof(plan));
@@ -725,12 +707,9 @@ fg_restore_relation(FgRestoreRequest *request, Oid relid, Oid owner, FgRestoreOu
 	fg_restore_survey(&plan, request, outcome, rel);
 	if (plan.natts != NIL)
 	{
-		n_rest = fg_guard_rest(relid);
 		fg_shadow_set_restoring(true);
 		fg_restore_run(&plan, request, outcome, rel);
 		fg_shadow_set_restoring(false);
-		while (n_rest-- > 0)
-			fg_auth_internal_end();
 	}
 
 	table_close(shadow, NoLock);

@@ -99,6 +99,9 @@ server_counts(Relation rel, int64 *deleted, int64 *updated)
 
 	*deleted = 0;
 	*updated = 0;
+	/* after an invalidation the counters are there, but not linked */
+	if (rel->pgstat_info == NULL && rel->pgstat_enabled)
+		pgstat_assoc_relation(rel);
 	if (rel->pgstat_info != NULL)
 		level = rel->pgstat_info->trans;
 	for (; level != NULL; level = level->upper)

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "commands/trigger.h"
@@ -41,6 +42,18 @@ event_operation(TriggerEvent event)
 	return FG_OP_UPDATE;
 }
 
+/* Only our own kinds of triggers bring what is used here. */
+static bool
+made_by_guard(const TriggerData *data)
+{
+	if (strncmp(data->tg_trigger->tgname, "fortress_guard_", 15) != 0 ||
+		TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		return false;
+	if (TRIGGER_FIRED_AFTER(data->tg_event))
+		return TRIGGER_FIRED_FOR_ROW(data->tg_event) || data->tg_oldtable != NULL;
+	return TRIGGER_FIRED_FOR_STATEMENT(data->tg_event);
+}
+
 /* Whose shadows take the rows of a relation in an operation: a list of oids. */
 static List *
 shadow_owners(const FgRelation *entry, int archive_bit)
@@ -60,9 +73,16 @@ shadow_owners(const FgRelation *entry, int archive_bit)
 static void
 archive_rows(const TriggerData *data, const FgRelation *entry, FgOperation op)
 {
-	List	   *owners = shadow_owners(entry, FG_OP_BIT(op));
-	char		how = op == FG_OP_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
+	List	   *owners;
+	char		how;
 	ListCell   *lc;
+
+	/* a row that went to another partition fires as a DELETE, and is none */
+	if (TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
+		HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))
+		op = FG_OP_UPDATE;
+	owners = shadow_owners(entry, FG_OP_BIT(op));
+	how = op == FG_OP_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
 
 	foreach(lc, owners)
 	{
@@ -171,6 +191,11 @@ fg_guard(PG_FUNCTION_ARGS)
 	entry = fg_policy_lookup(RelationGetRelid(data->tg_relation));
 	if (entry != NULL)
 	{
+		if (!made_by_guard(data))
+			ereport(ERROR,
+					(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+					 errmsg("on a protected table, function \"fortress.guard\" can be fired only by the triggers that fortress.protect() makes"),
+					 errhint("Drop trigger \"%s\".", data->tg_trigger->tgname)));
 		if (op == FG_OP_TRUNCATE)
 			guard_truncate(data->tg_relation, entry);
 		else if (TRIGGER_FIRED_AFTER(data->tg_event))

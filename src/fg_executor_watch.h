@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_executor_watch.h
+ *		What fg_executor.c and fg_executor_watch.c need of each other: a
+ *		watched statement and the watches of its nodes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FG_EXECUTOR_WATCH_H
+#define FG_EXECUTOR_WATCH_H
+
+#include "postgres.h"
+#include "lib/ilist.h"
+#include "nodes/execnodes.h"
+#include "fg_change.h"
+#include "fg_decide.h"
+#include "fg_policy.h"
+#include "fg_tally.h"
+
+/* A statement with at least one watch; lives in its query's context. */
+typedef struct FgQuery
+{
+	dlist_node	link;			/* in the list of running ones */
+	EState	   *estate;
+	uint64		scope;
+	bool		owns_scope;		/* not a cascade of another statement */
+	bool		internal;		/* a statement of the guard's own */
+	Oid			role;			/* whose permissions count */
+	int			nest_level;
+	FgPolicyArena *pin;
+	bool		listed;			/* still in the lists */
+	List	   *watches;		/* of FgWatch * */
+	List	   *in_hand;		/* those that were given a row and have not asked
+								 * for the next, last one first */
+	MemoryContextCallback callback;
+} FgQuery;
+
+/* One result relation of a watched node. */
+typedef struct FgTarget
+{
+	ResultRelInfo *rri;
+	FgTally    *tally;			/* rows of this relation in this transaction */
+	int			n_accounts;
+	FgAccount **accounts;
+	FgChange  **changes;		/* for each account: NULL, or its column watch */
+	Oid		   *shadow_owners;	/* for each account: whose shadow takes the rows */
+	FgChange   *archiver;		/* archives what MERGE does; NULL: triggers do */
+} FgTarget;
+
+typedef struct FgWatch
+{
+	dlist_node	link;			/* in the list of running ones, innermost first */
+	FgQuery    *query;
+	ModifyTableState *node;
+	PlanState  *input;
+	ExecProcNodeMtd input_proc; /* what input->ExecProcNodeReal was */
+	int			operations;		/* FG_OP_BIT()s that the node can do */
+	bool		late_targets;	/* rows are routed to partitions as they come */
+	bool		shared;			/* not the only watch of its query */
+	bool		started;		/* was given a row at all */
+	bool		compares;		/* rows must be looked at one by one */
+	FgMergeTally merge;			/* for MERGE: the node's own counters */
+	int64		candidates;		/* rows handed out since the last look */
+	int64		rows_left;		/* look again when there were more */
+	int			n_routed;		/* how many of the routed relations were looked at */
+	FgChange   *root_change;	/* sees where ON CONFLICT goes, for late targets; or NULL */
+	List	   *targets;		/* of FgTarget * */
+} FgWatch;
+
+/* Is a node governed by a policy, and can it do what counts? */
+extern bool fg_watch_wanted(ModifyTableState *node);
+/*
+ * Checks what can be checked before the first row (triggers, condition) and
+ * puts the node under watch, in the current context, which is the query's.
+ */
+extern void fg_watch_begin(FgQuery *query, ModifyTableState *node);
+/* Settles what every running node has done, before somebody else does more. */
+extern void fg_watch_settle_running(void);
+/* Settles what is left of a query's nodes. */
+extern void fg_watch_settle_query(FgQuery *query);
+/*
+ * Before the triggers of a statement fire: where it was stopped before its
+ * end, so that the server does not fire statement triggers, fires the guard's.
+ */
+extern void fg_watch_archive_rest(FgQuery *query);
+/* Takes a watch off the list.  Never raises an error. */
+extern void fg_watch_end(FgWatch *watch);
+/* Is any statement under watch? */
+extern bool fg_watch_any(void);
+
+#endif							/* FG_EXECUTOR_WATCH_H */
