@@ -260,6 +260,30 @@ SELECT try('TRUNCATE up CASCADE'), try('DROP TABLE down');
 SELECT fortress.set_mode('down', 'block');
 SELECT try('TRUNCATE up CASCADE'), try('DROP TABLE down');
 
+--
+-- What the guard follows: a new partition, though another table of its name is
+-- found first; the columns of a typed table
+--
+CREATE TABLE named (id int, k int) PARTITION BY LIST (k);
+SELECT fortress.protect('named', delete_rows => 2);
+CREATE TEMP TABLE named_1 (id int);
+CREATE TABLE named_1 PARTITION OF named FOR VALUES IN (1);
+INSERT INTO named SELECT g, 1 FROM generate_series(1, 5) g;
+SELECT try('DELETE FROM ddl.named_1 WHERE id <= 2'), try('DELETE FROM ddl.named_1 WHERE id <= 3');
+DROP TABLE pg_temp.named_1;
+CREATE TYPE typed_row AS (id int, v text);
+CREATE TABLE of_type OF typed_row;
+INSERT INTO of_type VALUES (1, 'a'), (2, 'b');
+SELECT fortress.protect('of_type', delete_rows => 2);
+ALTER TYPE typed_row ADD ATTRIBUTE more int CASCADE;
+UPDATE of_type SET more = 7 WHERE id = 1;
+BEGIN;
+DELETE FROM of_type WHERE id = 1;
+SELECT fortress.shadow_of('of_type')::text AS of_type_shadow \gset
+SELECT fg_op, id, v, more FROM :of_type_shadow WHERE fg_op = 'd';
+ROLLBACK;
+SELECT fortress.unprotect('named'), fortress.unprotect('of_type');
+
 SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation IN ('t'::regclass, 'pt', 'parent', 'ddl_other.moved', 'down');
 SELECT try('TRUNCATE pt'), try('DROP TABLE parent CASCADE'), try('DROP SCHEMA ddl_other CASCADE');
 SET client_min_messages = error;

@@ -378,6 +378,32 @@ SELECT * FROM fortress.restore('doc', filter => 'true WHERE true');
 SELECT * FROM fortress.restore('doc', filter => 'id = = 1');
 \set VERBOSITY terse
 
+-- what the filter, or a trigger of the table, calls is nobody's restore
+CREATE TABLE reach (id int PRIMARY KEY, v int);
+INSERT INTO reach SELECT g, 0 FROM generate_series(1, 100) g;
+SELECT fortress.protect('reach', delete_rows => 5);
+DELETE FROM reach WHERE id = 1;
+CREATE SEQUENCE calls;
+CREATE FUNCTION second_call_deletes() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF nextval('restore_test.calls') = 2 THEN
+		DELETE FROM restore_test.reach WHERE id > 1;
+	END IF;
+	RETURN true;
+END $$;
+SELECT * FROM fortress.restore('reach', filter => 'restore_test.second_call_deletes()');
+CREATE FUNCTION delete_more() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM restore_test.reach WHERE id > 1;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER more AFTER INSERT ON reach FOR EACH STATEMENT EXECUTE FUNCTION delete_more();
+SELECT * FROM fortress.restore('reach');
+DROP TRIGGER more ON reach;
+SELECT count(*) FROM reach;
+SELECT * FROM fortress.restore('reach');
+SELECT count(*) FROM reach;
+
 -- clean up
 SET client_min_messages = warning;
 DO $$

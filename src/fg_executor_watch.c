@@ -43,6 +43,7 @@
 #include "fg_where.h"
 
 static dlist_head watches = DLIST_STATIC_INIT(watches);
+static FgWatch *last_watch = NULL;	/* whose input was asked for last, or NULL */
 
 bool
 fg_watch_any(void)
@@ -401,30 +402,33 @@ watch_of_input(PlanState *input)
 	return NULL;				/* keep compiler quiet */
 }
 
-/* Stands before the input of a watched node and fetches its next row. */
+/* The next row of a node that has to be looked at row by row. */
 static TupleTableSlot *
-watched_input(PlanState *input)
+watched_row(FgWatch *watch)
 {
-	FgWatch    *watch = watch_of_input(input);
-	FgQuery    *query = watch->query;
 	TupleTableSlot *slot;
 
-	if (!watch->shared)
+	compare_row(watch, true);
+	if (watch->candidates > watch->rows_left)
+		look(watch, true);
+	slot = watch->input_proc(watch->input);
+	if (!TupIsNull(slot))
 	{
-		compare_row(watch, true);
-		if (watch->candidates > watch->rows_left)
-			look(watch, true);
-		slot = watch->input_proc(input);
-		if (!TupIsNull(slot))
-		{
-			watch->candidates++;
-			watch->started = true;
-			remember_row(watch, slot);
-		}
-		else if (watch->candidates > 0)
-			look(watch, true);
-		return slot;
+		watch->candidates++;
+		watch->started = true;
+		remember_row(watch, slot);
 	}
+	else if (watch->candidates > 0)
+		look(watch, true);
+	return slot;
+}
+
+/* The next row of a node that is not the only one of its query. */
+static TupleTableSlot *
+watched_turn(FgWatch *watch)
+{
+	FgQuery    *query = watch->query;
+	TupleTableSlot *slot;
 
 	settle_in_hand(query, watch);
 	if (list_member_ptr(query->in_hand, watch))
@@ -432,7 +436,7 @@ watched_input(PlanState *input)
 		query->in_hand = list_delete_ptr(query->in_hand, watch);
 		watch->candidates = 0;
 	}
-	slot = watch->input_proc(input);
+	slot = watch->input_proc(watch->input);
 	settle_in_hand(query, NULL);
 	if (!TupIsNull(slot))
 	{
@@ -444,6 +448,36 @@ watched_input(PlanState *input)
 		watch->started = true;
 		remember_row(watch, slot);
 	}
+	return slot;
+}
+
+/*
+ * Stands before the input of a watched node and fetches its next row.  This is
+ * what every row of every guarded statement pays.
+ */
+static TupleTableSlot *
+watched_input(PlanState *input)
+{
+	FgWatch    *watch = last_watch;
+	TupleTableSlot *slot;
+
+	if (unlikely(watch == NULL || watch->input != input))
+		last_watch = watch = watch_of_input(input);
+	if (unlikely(watch->shared))
+		return watched_turn(watch);
+	if (unlikely(watch->compares))
+		return watched_row(watch);
+
+	if (unlikely(watch->candidates > watch->rows_left))
+		look(watch, true);
+	slot = watch->input_proc(input);
+	if (likely(!TupIsNull(slot)))
+	{
+		watch->candidates++;
+		watch->started = true;
+	}
+	else if (watch->candidates > 0)
+		look(watch, true);
 	return slot;
 }
 
@@ -517,6 +551,8 @@ fg_watch_end(FgWatch *watch)
 	ListCell   *lc;
 
 	dlist_delete(&watch->link);
+	if (last_watch == watch)
+		last_watch = NULL;
 	fg_tally_merge_end(&watch->merge);
 	foreach(lc, watch->targets)
 	{

@@ -1,0 +1,103 @@
+--
+-- Nodes of one query that take turns, rows that MERGE moves, counters that are
+-- switched off or come loose.
+--
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fortress_guard;
+\set VERBOSITY sqlstate
+\set SHOW_CONTEXT never
+\pset tuples_only on
+\pset format unaligned
+CREATE SCHEMA watch;
+SET search_path = watch;
+
+CREATE TABLE target (id int PRIMARY KEY, n int DEFAULT 0);
+CREATE TABLE mine (id int PRIMARY KEY, n int DEFAULT 0);
+INSERT INTO target SELECT g FROM generate_series(1, 1000) g;
+INSERT INTO mine SELECT g FROM generate_series(1, 1000) g;
+SELECT fortress.protect('target', delete_rows => 10, update_rows => 10);
+SELECT fortress.protect('mine', update_rows => 1000);
+
+-- one node acts while the other has a row in hand: both are counted
+CREATE PROCEDURE merge_and_update(rows int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1..rows LOOP
+		WITH b AS (UPDATE mine SET n = n + 1 WHERE id = i RETURNING id)
+		MERGE INTO target USING (VALUES (i)) s(id) ON target.id = s.id
+		WHEN MATCHED AND (SELECT id FROM b) IS NOT NULL THEN DELETE;
+	END LOOP;
+END $$;
+BEGIN; CALL merge_and_update(10); ROLLBACK;
+CALL merge_and_update(11);
+CREATE PROCEDURE upsert_and_update(rows int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1..rows LOOP
+		WITH b AS (UPDATE mine SET n = n + 1 WHERE id = i RETURNING id)
+		INSERT INTO target VALUES (i, 0) ON CONFLICT (id) DO UPDATE SET n = (SELECT id FROM b);
+	END LOOP;
+END $$;
+BEGIN; CALL upsert_and_update(10); ROLLBACK;
+CALL upsert_and_update(11);
+-- the same on one table: a delete is a delete, whoever had the last turn
+CREATE PROCEDURE merge_and_update_one(rows int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1..rows LOOP
+		WITH b AS (UPDATE target SET n = n WHERE id = 500 + i RETURNING id)
+		MERGE INTO target USING (VALUES (i)) s(id) ON target.id = s.id
+		WHEN MATCHED AND (SELECT id FROM b) IS NOT NULL THEN DELETE;
+	END LOOP;
+END $$;
+BEGIN; CALL merge_and_update_one(10); ROLLBACK;
+CALL merge_and_update_one(11);
+SELECT count(*), sum(n) FROM target;
+
+-- MERGE archives what it updates, deletes and moves
+CREATE TABLE parted (id int, k int, v text, PRIMARY KEY (id, k)) PARTITION BY LIST (k);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+CREATE TABLE parted_2 (v text, gone int, k int NOT NULL, id int NOT NULL);
+ALTER TABLE parted_2 DROP COLUMN gone;
+ALTER TABLE parted ATTACH PARTITION parted_2 FOR VALUES IN (2);
+INSERT INTO parted SELECT g, 1 + g % 2, 'v' || g FROM generate_series(1, 100) g;
+SELECT fortress.protect('parted', delete_rows => 10, update_rows => 10);
+SELECT fortress.shadow_of('parted') AS shadow \gset
+BEGIN;
+MERGE INTO parted USING generate_series(1, 8) g ON id = g
+	WHEN MATCHED AND g <= 2 THEN DELETE
+	WHEN MATCHED AND g <= 5 THEN UPDATE SET k = 3 - k, v = 'moved'
+	WHEN MATCHED THEN UPDATE SET v = 'stayed';
+SELECT fg_op, id, k, v FROM :shadow ORDER BY id;
+SELECT id, k, v FROM parted WHERE id <= 8 ORDER BY id;
+ROLLBACK;
+-- and counts each as what it is
+BEGIN;
+MERGE INTO parted USING generate_series(1, 20) g ON id = g
+	WHEN MATCHED AND g <= 10 THEN DELETE WHEN MATCHED THEN UPDATE SET k = 3 - k;
+ROLLBACK;
+MERGE INTO parted USING generate_series(1, 21) g ON id = g
+	WHEN MATCHED AND g <= 10 THEN DELETE WHEN MATCHED THEN UPDATE SET k = 3 - k;
+MERGE INTO parted USING generate_series(1, 21) g ON id = g
+	WHEN MATCHED AND g <= 11 THEN DELETE WHEN MATCHED THEN UPDATE SET k = 3 - k;
+
+-- the server's counters cannot be switched off under a running statement
+CREATE FUNCTION switch() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('track_counts', 'off', true);
+	RETURN true;
+END $$;
+DELETE FROM target WHERE id <= 5 AND switch();
+SHOW track_counts;
+SELECT switch();
+
+-- and news of the table in mid-transaction does not make rows count twice
+BEGIN;
+DELETE FROM target WHERE id <= 6;
+ANALYZE target;
+DELETE FROM target WHERE id BETWEEN 7 AND 10;
+SAVEPOINT s;
+DELETE FROM target WHERE id = 11;
+ROLLBACK TO s;
+ROLLBACK;
+
+SELECT fortress.unprotect('target'), fortress.unprotect('mine'), fortress.unprotect('parted');
+SET client_min_messages = error;
+DROP SCHEMA watch CASCADE;
