@@ -284,6 +284,24 @@ SELECT fg_op, id, v, more FROM :of_type_shadow WHERE fg_op = 'd';
 ROLLBACK;
 SELECT fortress.unprotect('named'), fortress.unprotect('of_type');
 
+--
+-- An archive keeps its columns, whoever owns their types
+--
+CREATE TABLE moody (id int PRIMARY KEY);
+ALTER TABLE moody OWNER TO regress_ddl_owner;
+GRANT CREATE, USAGE ON SCHEMA ddl TO regress_ddl_owner;
+SET ROLE regress_ddl_owner;
+CREATE TYPE mood AS ENUM ('good', 'bad');
+ALTER TABLE moody ADD COLUMN now mood;
+INSERT INTO moody VALUES (1, 'bad'), (2, 'good');
+SELECT fortress.protect('moody');
+DELETE FROM moody WHERE id = 1;
+DROP TYPE mood CASCADE;
+RESET ROLE;
+SELECT fortress.shadow_of('moody')::text AS moody_shadow \gset
+SELECT id, now FROM :moody_shadow;
+SELECT fortress.unprotect('moody');
+
 SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation IN ('t'::regclass, 'pt', 'parent', 'ddl_other.moved', 'down');
 SELECT try('TRUNCATE pt'), try('DROP TABLE parent CASCADE'), try('DROP SCHEMA ddl_other CASCADE');
 SET client_min_messages = error;

@@ -9,6 +9,9 @@
  *	DROP of a protected table or a part of it, by whatever command and cascade
  *	TRUNCATE of one, by whatever cascade
  *
+ * and, without a way to permission but a superuser's, the drop of a column of
+ * an archive with the type that it has.
+ *
  * Both are seen by the object access hook, which is called for each relation
  * that is really concerned, however the command came to it.  TRUNCATE is asked
  * for here before the triggers are, so that it is refused also where somebody
@@ -251,6 +254,24 @@ guard_truncate(Oid relid)
 		(void) ask_policies(entry, FG_OP_TRUNCATE, relid, "TRUNCATE");
 }
 
+/*
+ * Archives have columns of the tables' types, so their owners could drop them
+ * with CASCADE.  The guard's own DDL runs as the owner of the extension.
+ */
+static void
+guard_column_drop(Oid relid)
+{
+	FgRequest	request = {.question = FG_ASK_ARCHIVE_COLUMN,.op = FG_OP_DDL};
+	FgVerdict	verdict;
+
+	if (get_rel_namespace(relid) != get_namespace_oid("fortress_shadow", true) ||
+		GetUserId() == fg_catalog_owner())
+		return;
+	request.relid = relid;
+	request.role = GetUserId();
+	fg_decide(&request, &verdict);
+}
+
 static void
 guard_object_access(ObjectAccessType access, Oid classId, Oid objectId,
 					int subId, void *arg)
@@ -258,12 +279,14 @@ guard_object_access(ObjectAccessType access, Oid classId, Oid objectId,
 	if (previous_access)
 		previous_access(access, classId, objectId, subId, arg);
 
-	if (classId != RelationRelationId || subId != 0 ||
+	if (classId != RelationRelationId ||
 		(access != OAT_DROP && access != OAT_TRUNCATE))
 		return;
 	if (!fg_policy_active())
 		return;
-	if (access == OAT_DROP)
+	if (subId != 0)
+		guard_column_drop(objectId);
+	else if (access == OAT_DROP)
 	{
 		/* the old TOAST index of REINDEX CONCURRENTLY: its table stays */
 		if ((((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_CONCURRENT_LOCK) == 0)

@@ -11,6 +11,7 @@
  *	ZG003	DELETE or UPDATE without a condition, where the policy wants one
  *	ZG004	TRUNCATE
  *	ZG005	DDL that destroys
+ *	ZG011	a column of an archive, dropped with its type
  *	ZG010	the guard's triggers, the server's row counters or the preload of
  *			the library are missing
  *
@@ -753,6 +754,21 @@ refuse_tampered(const FgRequest *request)
 			 add_table_fields(request->relid)));
 }
 
+/* Whoever owns a type must not take the archived values of it away. */
+static void
+refuse_archive_column(const FgRequest *request)
+{
+	record_refusal(request->op, request->relid, request->role, -1, NULL,
+				   "a column of an archive");
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_GUARD_PROTECTED),
+			 errmsg("a column of archive \"%s\" cannot be dropped",
+					fg_event_relation(request->relid)),
+			 errdetail("It keeps old values of a protected table."),
+			 errhint("Keep the type, or let a superuser drop the archive first."),
+			 add_table_fields(request->relid)));
+}
+
 /*
  * The library came in late, through one of its own functions: there are no
  * hooks, no windows and no settings, so nothing can be checked.
@@ -781,6 +797,8 @@ fg_decide(const FgRequest *request, FgVerdict *verdict)
 
 	if (request->question == FG_ASK_UNLOADED)
 		refuse_unloaded(request);
+	if (request->question == FG_ASK_ARCHIVE_COLUMN)
+		refuse_archive_column(request);
 	if (request->question == FG_ASK_ROWS)
 	{
 		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)

@@ -26,6 +26,7 @@ typedef enum FgQuestion
 	FG_ASK_COMMAND,				/* TRUNCATE or DDL */
 	FG_ASK_TAMPERED,			/* the guard's triggers are not as they were made */
 	FG_ASK_BLIND,				/* the server does not count rows (track_counts) */
+	FG_ASK_ARCHIVE_COLUMN,		/* a column of an archive goes; needs no policy */
 	FG_ASK_UNLOADED				/* the library is not preloaded; needs no policy */
 } FgQuestion;
 
