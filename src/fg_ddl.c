@@ -224,9 +224,12 @@ ask_and_save(const FgRelation *entry, Oid relid)
 static void
 guard_drop(Oid object)
 {
-	Oid			relid = dropped_table(object);
+	Oid			relid;
 	FgRelation *entry;
 
+	if (get_rel_persistence(object) == RELPERSISTENCE_TEMP)
+		return;					/* never governed, and dropped all the time */
+	relid = dropped_table(object);
 	if (!OidIsValid(relid))
 		return;
 	entry = fg_policy_lookup(relid);

@@ -713,7 +713,11 @@ fg_watch_wanted(ModifyTableState *node)
 		return false;
 	for (int i = 0; i < node->mt_nrels; i++)
 	{
-		if (fg_policy_lookup(RelationGetRelid(node->resultRelInfo[i].ri_RelationDesc)) != NULL)
+		Relation	rel = node->resultRelInfo[i].ri_RelationDesc;
+
+		/* a temporary table is never governed, but may stand beside one that is */
+		if (rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
+			fg_policy_lookup(RelationGetRelid(rel)) != NULL)
 			return true;
 	}
 	return node->operation == CMD_INSERT &&
