@@ -284,6 +284,18 @@ SELECT fg_op, id, v, more FROM :of_type_shadow WHERE fg_op = 'd';
 ROLLBACK;
 SELECT fortress.unprotect('named'), fortress.unprotect('of_type');
 
+-- columns come from a parent that is not protected itself
+CREATE TABLE elder (id int);
+CREATE TABLE younger (own text) INHERITS (elder);
+INSERT INTO younger VALUES (1, 'one'), (2, 'two');
+SELECT fortress.protect('younger');
+ALTER TABLE elder ADD COLUMN late int DEFAULT 5;
+ALTER TABLE elder RENAME COLUMN id TO key;
+DELETE FROM elder WHERE key = 1;
+SELECT fortress.shadow_of('younger')::text AS younger_shadow \gset
+SELECT fg_op, key, own, late FROM :younger_shadow;
+SELECT fortress.unprotect('younger');
+
 --
 -- An archive keeps its columns, whoever owns their types
 --

@@ -334,6 +334,30 @@ follow_relation(Oid relid)
 		fg_apply_tree(lfirst_oid(lc));
 }
 
+/*
+ * The same after a change of columns, which goes on to all that is below the
+ * relation, protected by itself or not.
+ */
+static void
+follow_columns(Oid relid)
+{
+	List	   *roots = NIL;
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	fg_policy_changed(relid);
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		FgRelation *entry = fg_policy_lookup(lfirst_oid(lc));
+
+		for (int i = 0; entry != NULL && i < entry->n_policies; i++)
+			roots = list_append_unique_oid(roots, entry->policies[i]->relid);
+	}
+	foreach(lc, roots)
+		fg_apply_tree(lfirst_oid(lc));
+}
+
 /* A relation that the command took out of a tree loses what it had there. */
 static void
 follow_detached(Oid relid)
@@ -431,7 +455,7 @@ follow_alter_table(const AlterTableStmt *stmt)
 			columns = true;
 	}
 	if (columns)
-		follow_relation(RangeVarGetRelid(stmt->relation, NoLock, true));
+		follow_columns(RangeVarGetRelid(stmt->relation, NoLock, true));
 }
 
 /* ALTER TYPE ... CASCADE changes the columns of the type's typed tables. */
@@ -452,7 +476,7 @@ follow_type(const RangeVar *name)
 		typed = ((Form_pg_class) GETSTRUCT(tuple))->reloftype == type;
 		ReleaseSysCache(tuple);
 		if (typed && OidIsValid(type))
-			follow_relation(lfirst_oid(lc));
+			follow_columns(lfirst_oid(lc));
 	}
 }
 
@@ -462,7 +486,7 @@ follow_utility(Node *stmt)
 	if (IsA(stmt, CreateStmt) || IsA(stmt, CreateForeignTableStmt))
 		follow_relation(created_relation(((CreateStmt *) stmt)->relation));
 	else if (IsA(stmt, RenameStmt))
-		follow_relation(RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true));
+		follow_columns(RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true));
 	else if (((AlterTableStmt *) stmt)->objtype == OBJECT_TYPE)
 		follow_type(((AlterTableStmt *) stmt)->relation);
 	else
