@@ -148,22 +148,31 @@ relation_argument(FunctionCallInfo fcinfo, bool *admin)
 	return relid;
 }
 
+/* The relation whose policy governs this one first; InvalidOid if none does. */
+static Oid
+governing_relation(Oid relid)
+{
+	FgRelation *entry = fg_policy_lookup(relid);
+
+	return entry != NULL ? entry->policies[0]->relid : InvalidOid;
+}
+
 /* The policy of a relation; an error says what is protected instead, if so. */
 static FgPolicyRow *
 existing_policy(Oid relid)
 {
 	FgPolicyRow *row = fg_catalog_get_policy(relid);
-	FgRelation *entry;
+	Oid			governor;
 
 	if (row != NULL)
 		return row;
-	entry = fg_policy_lookup(relid);
+	governor = governing_relation(relid);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("table \"%s\" is not protected", fg_event_relation(relid)),
-			 entry != NULL ?
+			 OidIsValid(governor) ?
 			 errhint("It is governed by the policy of \"%s\".",
-					 fg_event_relation(entry->policies[0]->relid)) :
+					 fg_event_relation(governor)) :
 			 errhint("Protect it with fortress.protect().")));
 	return NULL;				/* keep compiler quiet */
 }
@@ -339,14 +348,14 @@ fg_protect(PG_FUNCTION_ARGS)
 
 	if (first)
 	{
-		FgRelation *entry = fg_policy_lookup(relid);
+		Oid			governor = governing_relation(relid);
 
-		if (entry != NULL && get_rel_relispartition(relid))
+		if (OidIsValid(governor) && get_rel_relispartition(relid))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("table \"%s\" is a partition of protected table \"%s\"",
 							fg_event_relation(relid),
-							fg_event_relation(entry->policies[0]->relid)),
+							fg_event_relation(governor)),
 					 errhint("It is protected with it; change the policy of that table.")));
 		row = palloc0(sizeof(FgPolicyRow));
 		row->relid = relid;

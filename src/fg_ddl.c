@@ -314,16 +314,18 @@ static void
 follow_relation(Oid relid)
 {
 	FgRelation *entry;
+	bool		partition;
 	List	   *roots = NIL;
 	ListCell   *lc;
 
 	if (!OidIsValid(relid))
 		return;
 	fg_policy_changed(relid);	/* it may have been looked up in mid-command */
+	partition = get_rel_relispartition(relid);
 	entry = fg_policy_lookup(relid);
 	if (entry == NULL)
 		return;
-	if (get_rel_relispartition(relid))
+	if (partition)
 		roots = list_make1_oid(relid);
 	else
 	{

@@ -118,7 +118,8 @@ unlist_query(FgQuery *query)
 		fg_watch_end(lfirst(lc));
 	if (query->owns_scope)
 		fg_decide_close_scope(query->scope);
-	fg_policy_unpin(query->pin);
+	foreach(lc, query->pins)
+		fg_policy_unpin(lfirst(lc));
 }
 
 static void
@@ -179,7 +180,6 @@ watch_query(QueryDesc *queryDesc, List *nodes)
 	query->scope = statement_scope(&query->owns_scope);
 	query->internal = fg_auth_internal_statement(queryDesc->sourceText);
 	query->nest_level = GetCurrentTransactionNestLevel();
-	query->pin = fg_policy_pin();
 	query->listed = true;
 	dlist_push_head(&queries, &query->link);
 	query->callback.func = query_context_reset;

@@ -56,6 +56,31 @@ fg_watch_any(void)
  * ----------------------------------------------------------------
  */
 
+/*
+ * What governs a relation, good as long as the query is: anything that reads a
+ * catalog may process invalidations, which end an arena that nobody has pinned.
+ */
+static FgRelation *
+governing(FgQuery *query, Relation rel)
+{
+	FgRelation *entry = fg_policy_lookup(RelationGetRelid(rel));
+	FgPolicyArena *arena;
+	MemoryContext old;
+
+	if (entry == NULL)
+		return NULL;
+	arena = fg_policy_pin();
+	if (list_member_ptr(query->pins, arena))
+		fg_policy_unpin(arena);
+	else
+	{
+		old = MemoryContextSwitchTo(query->estate->es_query_cxt);
+		query->pins = lappend(query->pins, arena);
+		MemoryContextSwitchTo(old);
+	}
+	return entry;
+}
+
 /* Refuses if the server does not count the rows of a relation. */
 static void
 refuse_blind(const FgWatch *watch, const FgPolicy *policy, Relation rel)
@@ -103,22 +128,14 @@ static void
 add_target(FgWatch *watch, ResultRelInfo *rri, bool late)
 {
 	Relation	rel = rri->ri_RelationDesc;
-	FgRelation *entry = fg_policy_lookup(RelationGetRelid(rel));
+	FgRelation *entry = governing(watch->query, rel);
 	FgTarget   *target;
-	FgPolicy  **policies;
-	Oid		   *owners;
 	int			n_policies;
 	bool		merge_archived;
 
 	if (entry == NULL)
 		return;
-
-	/* the arena is pinned, but the entry itself may move: keep what it names */
 	n_policies = entry->n_policies;
-	policies = palloc(sizeof(FgPolicy *) * n_policies);
-	memcpy(policies, entry->policies, sizeof(FgPolicy *) * n_policies);
-	owners = palloc(sizeof(Oid) * n_policies);
-	memcpy(owners, entry->shadow_owners, sizeof(Oid) * n_policies);
 	merge_archived = watch->node->operation == CMD_MERGE && !entry->by_row &&
 		rri != watch->node->rootResultRelInfo;
 
@@ -131,7 +148,7 @@ add_target(FgWatch *watch, ResultRelInfo *rri, bool late)
 	watch->targets = lappend(watch->targets, target);
 	for (int i = 0; i < n_policies; i++)
 	{
-		FgPolicy   *policy = policies[i];
+		FgPolicy   *policy = entry->policies[i];
 
 		if (policy->mode == FG_MODE_OFF)
 			continue;
@@ -149,12 +166,11 @@ add_target(FgWatch *watch, ResultRelInfo *rri, bool late)
 			target->archiver = fg_change_begin(watch->node, rri, NULL, 0);
 			fg_change_on_seen(target->archiver, archive_merged_row, target);
 		}
-		target->shadow_owners[target->n_accounts] = owners[i];
+		target->shadow_owners[target->n_accounts] = entry->shadow_owners[i];
 		watch->compares |= target->changes[target->n_accounts] != NULL ||
 			target->archiver != NULL;
 		target->n_accounts++;
 	}
-	pfree(policies);
 	if (target->n_accounts == 0)
 	{
 		watch->targets = list_delete_ptr(watch->targets, target);
@@ -674,10 +690,10 @@ spare_idle_trigger(ResultRelInfo *rri)
 
 /* The guard's triggers must stand where this statement will fire them. */
 static void
-check_triggers(const FgQuery *query, ResultRelInfo *rri, FgOperation op)
+check_triggers(FgQuery *query, ResultRelInfo *rri, FgOperation op)
 {
 	Relation	rel = rri->ri_RelationDesc;
-	FgRelation *entry = fg_policy_lookup(RelationGetRelid(rel));
+	FgRelation *entry = governing(query, rel);
 	FgRequest	request = {.question = FG_ASK_TAMPERED};
 	FgVerdict	verdict;
 
@@ -771,7 +787,7 @@ fg_watch_begin(FgQuery *query, ModifyTableState *node)
 	for (int i = 0; i < node->mt_nrels; i++)
 	{
 		ResultRelInfo *rri = &node->resultRelInfo[i];
-		FgRelation *entry = fg_policy_lookup(RelationGetRelid(rri->ri_RelationDesc));
+		FgRelation *entry = governing(query, rri->ri_RelationDesc);
 
 		if (entry == NULL)
 			continue;
@@ -783,8 +799,7 @@ fg_watch_begin(FgQuery *query, ModifyTableState *node)
 			if (!judged)
 				restricted = fg_where_restricts((ModifyTable *) node->ps.plan);
 			judged = true;
-			entry = fg_policy_lookup(RelationGetRelid(rri->ri_RelationDesc));
-			if (!restricted && entry != NULL)
+			if (!restricted)
 				check_where(watch, entry, rri, i);
 		}
 		add_target(watch, rri, false);

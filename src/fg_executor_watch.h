@@ -27,7 +27,7 @@ typedef struct FgQuery
 	bool		internal;		/* a statement of the guard's own */
 	Oid			role;			/* whose permissions count */
 	int			nest_level;
-	FgPolicyArena *pin;
+	List	   *pins;			/* of FgPolicyArena *: what its policies live in */
 	bool		listed;			/* still in the lists */
 	List	   *watches;		/* of FgWatch * */
 	List	   *in_hand;		/* those that were given a row and have not asked
