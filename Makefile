@@ -15,34 +15,46 @@ OBJS = \
 	fortress_guard.o \
 	src/fg_admin.o \
 	src/fg_apply.o \
+	src/fg_audit.o \
 	src/fg_auditor.o \
+	src/fg_auditor_import.o \
 	src/fg_auth.o \
 	src/fg_auth_token.o \
 	src/fg_budget.o \
 	src/fg_budget_file.o \
 	src/fg_budget_window.o \
 	src/fg_catalog.o \
+	src/fg_catalog_audit.o \
 	src/fg_catalog_auth.o \
 	src/fg_client.o \
 	src/fg_change.o \
 	src/fg_counter.o \
 	src/fg_crypto.o \
 	src/fg_ddl.o \
+	src/fg_ddl_database.o \
 	src/fg_decide.o \
 	src/fg_event.o \
 	src/fg_executor.o \
 	src/fg_executor_watch.o \
 	src/fg_guc.o \
 	src/fg_install.o \
+	src/fg_journal.o \
+	src/fg_journal_file.o \
+	src/fg_journal_read.o \
+	src/fg_journal_worker.o \
 	src/fg_permit.o \
 	src/fg_policy.o \
+	src/fg_record.o \
 	src/fg_restore.o \
 	src/fg_restore_sql.o \
 	src/fg_shadow.o \
 	src/fg_shadow_ddl.o \
+	src/fg_statement.o \
+	src/fg_statement_lex.o \
 	src/fg_trigger.o \
 	src/fg_tally.o \
 	src/fg_types.o \
+	src/fg_view.o \
 	src/fg_where.o \
 	src/fg_xact.o
 

@@ -130,6 +130,48 @@ CREATE TABLE fortress.token_use (
 );
 COMMENT ON TABLE fortress.token_use IS 'one row for each committed use of a token';
 
+CREATE TABLE fortress.audit_log (
+	id bigint NOT NULL,
+	at timestamptz NOT NULL,
+	event text NOT NULL,
+	operation text,
+	relation regclass,
+	rows bigint,
+	max_rows bigint,
+	session_role name,
+	actual_role name,
+	client_addr inet,
+	application_name text,
+	pid integer,
+	xid xid8,
+	query text,
+	detail jsonb NOT NULL,
+	hash bytea NOT NULL,
+	journal bigint,
+	number bigint,
+	CONSTRAINT audit_log_pkey PRIMARY KEY (id),
+	CONSTRAINT audit_log_number_key UNIQUE (journal, number)
+);
+-- Rows come in below SQL: an index here has neither condition nor expression.
+CREATE INDEX audit_log_at_idx ON fortress.audit_log (at);
+CREATE INDEX audit_log_relation_idx ON fortress.audit_log (relation, at);
+COMMENT ON TABLE fortress.audit_log IS 'one row for each event, in the order of the journal; a hash chain that fortress.verify_audit() checks';
+COMMENT ON COLUMN fortress.audit_log.id IS 'without gaps from the first row on';
+COMMENT ON COLUMN fortress.audit_log.at IS 'when it happened';
+COMMENT ON COLUMN fortress.audit_log.event IS 'blocked, observed (over a limit in mode audit), permitted (over a limit, with permission), policy_changed, exemption_granted, exemption_revoked, token_issued, token_used, token_refused, token_revoked, locked, restored, tamper, unrecorded, audit_expired';
+COMMENT ON COLUMN fortress.audit_log.relation IS 'the table, or NULL; detail has the name that it had';
+COMMENT ON COLUMN fortress.audit_log.rows IS 'rows that the statement reached, or the transaction in permitted and observed; NULL: not known';
+COMMENT ON COLUMN fortress.audit_log.max_rows IS 'the limit that was exceeded; NULL: none was';
+COMMENT ON COLUMN fortress.audit_log.session_role IS 'who logged in';
+COMMENT ON COLUMN fortress.audit_log.actual_role IS 'whose rights counted';
+COMMENT ON COLUMN fortress.audit_log.client_addr IS 'NULL: a local socket, or no client';
+COMMENT ON COLUMN fortress.audit_log.xid IS 'the transaction, if it had one; pg_xact_status() tells of a recent one whether it committed';
+COMMENT ON COLUMN fortress.audit_log.query IS 'what the client sent, without secrets, cut at fortress.audit_query_length bytes';
+COMMENT ON COLUMN fortress.audit_log.detail IS 'message, sqlstate, relation (its name) and relid, context (the application''s word), times (how many identical events the row stands for; none: one)';
+COMMENT ON COLUMN fortress.audit_log.hash IS 'SHA-256 of the row and the hash before it';
+COMMENT ON COLUMN fortress.audit_log.journal IS 'with number: the place in the journal, by which an event is taken in once; NULL: written by the auditor itself';
+
+SELECT pg_catalog.pg_extension_config_dump('fortress.audit_log', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.policy', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.row_limit', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.shadow', '');
@@ -163,7 +205,7 @@ CREATE VIEW fortress.tokens AS
 				FROM fortress.token_use x GROUP BY x.token) u ON u.token = t.id;
 COMMENT ON VIEW fortress.tokens IS 'issued tokens without their secrets, with what was used of them';
 
-GRANT SELECT ON fortress.exemptions, fortress.tokens TO fortress_admin, fortress_auditor;
+GRANT SELECT ON fortress.exemptions, fortress.tokens, fortress.audit_log TO fortress_admin, fortress_auditor;
 
 ----------------------------------------------------------------------------
 -- The trigger function: archives, guards TRUNCATE, refuses all without preload
@@ -270,6 +312,273 @@ COMMENT ON FUNCTION fortress.revoke_token(bigint) IS
 'makes a token worthless, also where it is in use; error 42704 if it does not exist or is revoked; for fortress_admin and superusers';
 REVOKE ALL ON FUNCTION fortress.revoke_token(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fortress.revoke_token(bigint) TO fortress_admin;
+
+----------------------------------------------------------------------------
+-- Witness
+----------------------------------------------------------------------------
+
+CREATE FUNCTION fortress.verify_audit(OUT ok boolean, OUT rows bigint, OUT first_bad bigint, OUT head text)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_verify_audit';
+COMMENT ON FUNCTION fortress.verify_audit() IS
+'waits until what is in the journal has been taken in, then checks the hash chain of fortress.audit_log: first_bad is the id of the first row that was changed, removed or put in (NULL: none), head the last row''s hash in hex digits (NULL: no rows); for fortress_admin, fortress_auditor and superusers';
+REVOKE ALL ON FUNCTION fortress.verify_audit() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.verify_audit() TO fortress_admin, fortress_auditor;
+
+----------------------------------------------------------------------------
+-- Witness: views
+--
+-- A row of the audit log stands for detail->'times' identical events, for one
+-- where that is absent.
+----------------------------------------------------------------------------
+
+CREATE FUNCTION fortress.window_use(relation regclass DEFAULT NULL)
+RETURNS TABLE (relation regclass, operation text, per text, "by" text, who text, used bigint)
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fg_window_use_sql';
+COMMENT ON FUNCTION fortress.window_use(regclass) IS
+'how many rows each window of a table with a policy (NULL: of all) holds now, those of running transactions included: the rows that a limit per interval is compared with; who is a role, an address or a network, or * where everybody counts together; empty windows are left out; for fortress_admin and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.window_use(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.window_use(regclass) TO fortress_admin, fortress_auditor;
+
+CREATE FUNCTION fortress.limit_rows(relation regclass, operation text, per text, by text) RETURNS bigint
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fg_limit_rows';
+COMMENT ON FUNCTION fortress.limit_rows(regclass, text, text, text) IS
+'the rows that a limit allows now: a fraction as rows; NULL if the table has no such limit or an argument is NULL; for fortress_admin and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.limit_rows(regclass, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.limit_rows(regclass, text, text, text) TO fortress_admin, fortress_auditor;
+
+CREATE FUNCTION fortress.tree_of(relation regclass) RETURNS regclass[]
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fg_tree_of';
+COMMENT ON FUNCTION fortress.tree_of(regclass) IS
+'a table and all its partitions and inheritance children, which are under its policy; NULL for NULL; for fortress_admin and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.tree_of(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.tree_of(regclass) TO fortress_admin, fortress_auditor;
+
+CREATE FUNCTION fortress.archived_rows(relation regclass) RETURNS bigint
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000
+AS 'MODULE_PATHNAME', 'fg_archived_rows';
+COMMENT ON FUNCTION fortress.archived_rows(regclass) IS
+'rows in the archives of a table and its partitions: counted in archives of up to 1000 pages, and in no more than 10000 pages in one query, else estimated from statistics; 0 without an archive, NULL while one is locked; for fortress_admin and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.archived_rows(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.archived_rows(regclass) TO fortress_admin, fortress_auditor;
+
+CREATE FUNCTION fortress.archive_size(relation regclass) RETURNS bigint
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100
+AS 'MODULE_PATHNAME', 'fg_archive_size';
+COMMENT ON FUNCTION fortress.archive_size(regclass) IS
+'bytes on disk of the archives of a table and its partitions; 0 without an archive, NULL while one is locked; for fortress_admin and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.archive_size(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.archive_size(regclass) TO fortress_admin, fortress_auditor;
+
+-- Not a part of the view, so that the planner makes no more of it than it is:
+-- with the whole estimated cost in sight it would compile it.
+CREATE FUNCTION fortress.blocked_since(relation regclass, since timestamptz) RETURNS bigint
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $function$
+	SELECT coalesce(sum(m.times), 0)::bigint
+	FROM unnest(fortress.tree_of($1)) t (member)
+	CROSS JOIN LATERAL (SELECT sum(coalesce((a.detail ->> 'times')::bigint, 1)) AS times
+		FROM fortress.audit_log a
+		WHERE a.relation = t.member AND a.event = 'blocked' AND a.at > $2) m
+$function$;
+COMMENT ON FUNCTION fortress.blocked_since(regclass, timestamptz) IS
+'how many times something was refused on a table, its partitions and children after a moment; NULL if an argument is NULL; for fortress_admin and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.blocked_since(regclass, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.blocked_since(regclass, timestamptz) TO fortress_admin, fortress_auditor;
+
+-- What a query does not ask for is not worked out: the two joins are by a
+-- grouped key, so that the planner can leave them out, and the rest are
+-- expressions.
+CREATE VIEW fortress.status AS
+	SELECT p.relation, p.mode, p.require_where, p.archive, p.columns,
+		coalesce(l.limits, '[]'::jsonb) AS limits,
+		coalesce(w.windows, '[]'::jsonb) AS window_use,
+		fortress.blocked_since(p.relation, pg_catalog.statement_timestamp() - interval '24 hours') AS blocked_24h,
+		fortress.archived_rows(p.relation) AS archived_rows,
+		fortress.archive_size(p.relation) AS shadow_size,
+		(SELECT e.event
+			FROM unnest(fortress.tree_of(p.relation)) t (member)
+			CROSS JOIN LATERAL (SELECT a.at, a.id, a.event FROM fortress.audit_log a
+				WHERE a.relation = t.member ORDER BY a.at DESC, a.id DESC LIMIT 1) e
+			ORDER BY e.at DESC, e.id DESC LIMIT 1) AS last_event,
+		(SELECT e.at
+			FROM unnest(fortress.tree_of(p.relation)) t (member)
+			CROSS JOIN LATERAL (SELECT a.at FROM fortress.audit_log a
+				WHERE a.relation = t.member ORDER BY a.at DESC LIMIT 1) e
+			ORDER BY e.at DESC LIMIT 1) AS last_event_at
+	FROM fortress.policy p
+	LEFT JOIN (
+		SELECT x.relation,
+			jsonb_agg(jsonb_strip_nulls(jsonb_build_object('operation', x.operation, 'per', x.per, 'by', x."by",
+					'max_rows', x.max_rows, 'max_fraction', x.max_fraction))
+				ORDER BY x.operation COLLATE "C", CASE WHEN x.per IN ('statement', 'transaction')
+					THEN interval '0' ELSE x.per::interval END, x.per COLLATE "C", x."by" COLLATE "C") AS limits
+		FROM fortress.row_limit x
+		GROUP BY x.relation) l ON l.relation = p.relation
+	LEFT JOIN (
+		SELECT x.relation,
+			jsonb_agg(jsonb_build_object('operation', x.operation, 'per', x.per, 'by', x."by",
+					'used', coalesce(u.used, 0),
+					'max_rows', coalesce(x.max_rows, fortress.limit_rows(x.relation, x.operation, x.per, x."by")))
+				ORDER BY x.operation COLLATE "C", x.per::interval, x."by" COLLATE "C") AS windows
+		FROM fortress.row_limit x
+		LEFT JOIN (SELECT v.relation, v.operation, v.per, v."by", max(v.used) AS used
+				FROM fortress.window_use() v
+				GROUP BY v.relation, v.operation, v.per, v."by") u
+			ON u.relation = x.relation AND u.operation = x.operation AND u.per = x.per AND u."by" = x."by"
+		WHERE x.per NOT IN ('statement', 'transaction')
+		GROUP BY x.relation) w ON w.relation = p.relation;
+COMMENT ON VIEW fortress.status IS 'one row for each table with a policy: the policy, and how it is going';
+COMMENT ON COLUMN fortress.status.columns IS 'UPDATE of these columns only is guarded; NULL: of all';
+COMMENT ON COLUMN fortress.status.limits IS
+'array of {operation, per, by, max_rows or max_fraction}, [] where there is none; max_rows in rows, max_fraction a part (0 to 1) of the rows that the table has by its statistics';
+COMMENT ON COLUMN fortress.status.window_use IS
+'array of {operation, per, by, used, max_rows}, one for each limit per interval, [] where there is none; used: rows in the fullest window of any role or client now, running transactions included; max_rows: fractions as rows';
+COMMENT ON COLUMN fortress.status.blocked_24h IS 'refusals of the last 24 hours, partitions and children included';
+COMMENT ON COLUMN fortress.status.archived_rows IS
+'rows in the archives of the table and its partitions, estimated if they are large; NULL while one is locked';
+COMMENT ON COLUMN fortress.status.shadow_size IS 'bytes on disk of these archives; NULL while one is locked';
+COMMENT ON COLUMN fortress.status.last_event IS 'the latest event of the table or a partition of it; NULL: none in the log';
+COMMENT ON COLUMN fortress.status.last_event_at IS 'when that was; NULL: never, as far as the log goes back';
+
+-- Hour by hour and newest first, so that a condition on the hour, or a LIMIT,
+-- reads only what it wants.
+CREATE VIEW fortress.activity AS
+	SELECT h.hour, e.event, e.operation, e.relation, e.events, e.rows, e.roles
+	FROM (SELECT s.hour
+		FROM (SELECT min(x.at) AS first_at, max(x.at) AS last_at FROM fortress.audit_log x) b
+		CROSS JOIN LATERAL generate_series(date_trunc('hour', b.first_at), b.last_at, interval '1 hour') s (hour)
+		ORDER BY s.hour DESC) h
+	CROSS JOIN LATERAL (
+		SELECT r.event, r.operation, r.relation, sum(r.events)::bigint AS events, sum(r.rows)::bigint AS rows,
+			count(r.session_role) AS roles
+		FROM (SELECT a.event, a.operation, a.relation, a.session_role,
+				sum(coalesce((a.detail ->> 'times')::bigint, 1))::bigint AS events,
+				sum(a.rows * coalesce((a.detail ->> 'times')::bigint, 1))::bigint AS rows
+			FROM fortress.audit_log a
+			WHERE a.at >= h.hour AND a.at < h.hour + interval '1 hour'
+			GROUP BY a.event, a.operation, a.relation, a.session_role) r
+		GROUP BY r.event, r.operation, r.relation) e;
+COMMENT ON VIEW fortress.activity IS
+'events of the audit log counted by hour, kind, operation and table; hours without events are left out';
+COMMENT ON COLUMN fortress.activity.hour IS 'when the hour begins, in whole hours of the session''s time zone';
+COMMENT ON COLUMN fortress.activity.operation IS 'NULL: events that concern none';
+COMMENT ON COLUMN fortress.activity.relation IS 'NULL: events that concern no one table';
+COMMENT ON COLUMN fortress.activity.events IS 'how many events';
+COMMENT ON COLUMN fortress.activity.rows IS
+'sum of the rows that the events speak of: asked for where blocked, changed where observed or permitted; NULL: none of them speaks of rows';
+COMMENT ON COLUMN fortress.activity.roles IS 'how many different session roles';
+
+CREATE VIEW fortress.offenders AS
+	SELECT a.session_role, a.client_addr, a.application_name,
+		coalesce(sum(coalesce((a.detail ->> 'times')::bigint, 1)) FILTER (WHERE a.event = 'blocked'), 0)::bigint AS blocked,
+		coalesce(sum(coalesce((a.detail ->> 'times')::bigint, 1)) FILTER (WHERE a.event = 'observed'), 0)::bigint AS observed,
+		coalesce(sum(coalesce((a.detail ->> 'times')::bigint, 1)) FILTER (WHERE a.event = 'token_refused'), 0)::bigint
+			AS token_refused,
+		sum(a.rows * coalesce((a.detail ->> 'times')::bigint, 1))::bigint AS rows,
+		count(DISTINCT a.relation) AS relations,
+		min(a.at) AS first_at, max(a.at) AS last_at
+	FROM fortress.audit_log a
+	WHERE a.event IN ('blocked', 'observed', 'token_refused')
+	GROUP BY a.session_role, a.client_addr, a.application_name;
+COMMENT ON VIEW fortress.offenders IS
+'who went over a limit or presented a bad token, by session role, client address and application, over the whole audit log';
+COMMENT ON COLUMN fortress.offenders.client_addr IS 'NULL: connected through a local socket, or no client at all';
+COMMENT ON COLUMN fortress.offenders.application_name IS 'the client''s own word';
+COMMENT ON COLUMN fortress.offenders.blocked IS 'refusals';
+COMMENT ON COLUMN fortress.offenders.observed IS 'transactions that mode audit let pass and mode block would have refused';
+COMMENT ON COLUMN fortress.offenders.token_refused IS 'tokens that were not valid';
+COMMENT ON COLUMN fortress.offenders.rows IS 'rows asked for by what was blocked or observed; NULL: not known for any of it';
+COMMENT ON COLUMN fortress.offenders.relations IS 'how many different tables';
+COMMENT ON COLUMN fortress.offenders.first_at IS 'when the first of these events was';
+COMMENT ON COLUMN fortress.offenders.last_at IS 'when the latest of these events was';
+
+GRANT SELECT ON fortress.status, fortress.activity, fortress.offenders TO fortress_admin, fortress_auditor;
+
+CREATE FUNCTION fortress.suggest_limits(relation regclass, observed interval DEFAULT '7 days')
+RETURNS TABLE (operation text, per text, "by" text, current_rows bigint, seen_rows bigint,
+	suggested_rows bigint, command text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+#variable_conflict use_column
+DECLARE
+	governor regclass;
+BEGIN
+	IF suggest_limits.relation IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'argument "relation" must not be null';
+	END IF;
+	IF suggest_limits.observed <= interval '0' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'argument "observed" must be positive',
+			HINT = 'NULL means as far as the audit log goes back.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM fortress.policy p WHERE p.relation = suggest_limits.relation) THEN
+		SELECT p.relation INTO governor FROM fortress.policy p
+			WHERE suggest_limits.relation = ANY (fortress.tree_of(p.relation)) LIMIT 1;
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('table "%s" is not protected', suggest_limits.relation),
+			HINT = CASE WHEN governor IS NULL THEN 'Protect it with fortress.protect().'
+				ELSE format('It is governed by the policy of "%s".', governor) END;
+	END IF;
+
+	RETURN QUERY
+	WITH seen AS MATERIALIZED (
+		-- who it was in the eyes of a limit, as the guard's windows have it
+		SELECT a.operation, a.at, a.rows, a.rows::numeric * coalesce((a.detail ->> 'times')::bigint, 1) AS total,
+			a.session_role::text AS role,
+			CASE WHEN a.client_addr <<= inet '::ffff:127.0.0.0/104' OR a.client_addr <<= inet '127.0.0.0/8' THEN NULL
+				WHEN a.client_addr <<= inet '::ffff:0.0.0.0/96' OR family(a.client_addr) = 4 THEN a.client_addr
+				WHEN a.client_addr <<= inet '::/64' THEN NULL
+				ELSE set_masklen(a.client_addr, 64)::cidr::inet END AS client
+		FROM fortress.audit_log a
+		WHERE a.relation = suggest_limits.relation AND a.event = 'observed' AND a.operation IN ('delete', 'update')
+			AND a.rows > 0 AND a.at > coalesce(statement_timestamp() - suggest_limits.observed, '-infinity')
+	), limits AS (
+		SELECT l.operation, l.per, l."by", l.max_fraction,
+			coalesce(l.max_rows, fortress.limit_rows(l.relation, l.operation, l.per, l."by")) AS current_rows,
+			CASE WHEN l.per NOT IN ('statement', 'transaction') THEN extract(epoch FROM l.per::interval)::float8 END AS secs
+		FROM fortress.row_limit l
+		WHERE l.relation = suggest_limits.relation
+	), compared AS (
+		SELECT l.*, coalesce(CASE WHEN l.secs IS NULL
+			THEN (SELECT max(s.rows) FROM seen s WHERE s.operation = l.operation)
+			-- a window forgets in steps of a thirtieth of its interval
+			ELSE (SELECT max(w.rows)
+				FROM (SELECT sum(s.total) OVER (
+						PARTITION BY CASE l."by" WHEN 'role' THEN s.role WHEN 'client' THEN s.client::text END
+						ORDER BY s.at RANGE BETWEEN make_interval(secs => l.secs * 31 / 30) PRECEDING AND CURRENT ROW) AS rows
+					FROM seen s WHERE s.operation = l.operation) w)
+			END, 0) AS seen_rows
+		FROM limits l
+	), covered AS (
+		-- rows that were within a limit are not in the log: up to as many may have come first
+		SELECT c.*, CASE WHEN c.seen_rows = 0 THEN 0
+			ELSE ceil((c.seen_rows + CASE WHEN c.per = 'statement' THEN 0 ELSE c.current_rows END) * 1.2) END AS needed
+		FROM compared c
+	), suggested AS (
+		SELECT c.*, greatest(c.current_rows, least(9223372036854775807, ceil(c.needed / s.step) * s.step))::bigint AS suggested_rows
+		FROM covered c
+		CROSS JOIN LATERAL (SELECT power(10::numeric, greatest(length(c.needed::text) - 2, 0)) AS step) s
+	)
+	SELECT g.operation, g.per, g."by", g.current_rows, least(9223372036854775807, g.seen_rows)::bigint, g.suggested_rows,
+		CASE WHEN g.max_fraction IS NOT NULL AND g.suggested_rows = g.current_rows
+			THEN format('SELECT fortress.set_limit(%L, %L, NULL, %L, %L, %s);', suggest_limits.relation, g.operation,
+				g.per, g."by", g.max_fraction)
+			ELSE format('SELECT fortress.set_limit(%L, %L, %s, %L, %L);', suggest_limits.relation, g.operation,
+				g.suggested_rows, g.per, g."by") END
+	FROM suggested g
+	ORDER BY g.operation COLLATE "C", coalesce(g.secs, 0), g.per COLLATE "C", g."by" COLLATE "C";
+END
+$function$;
+COMMENT ON FUNCTION fortress.suggest_limits(regclass, interval) IS
+'for each limit of a protected table, what it has to be to let pass all that mode audit observed in the last interval (observed NULL: as far as the audit log goes back), and the command that sets it; seen_rows: the most rows of one transaction, or within the interval of the limit for one role, client or the table, that were over a limit, 0 where nothing was; suggested_rows: never less than current_rows (fractions as rows), else seen_rows and what a limit had let pass before, plus 20 percent, rounded up to two digits; what was permitted is not counted, as it needs no limit; error 42704 if the table is not protected; for fortress_admin and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.suggest_limits(regclass, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.suggest_limits(regclass, interval) TO fortress_admin, fortress_auditor;
 
 ----------------------------------------------------------------------------
 -- Undo

@@ -8,8 +8,8 @@
  * refuse everything (fg_trigger.c) or say what is missing (fg_admin.c).
  *
  * The order of registration matters in one place: callbacks for the end of a
- * transaction run last in, first out, and fg_counter's must run after those of
- * all who own counters.
+ * transaction run last in, first out, so fg_counter's run after those of all
+ * who own counters, and fg_event's after those of all who have events to tell.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,8 +28,10 @@
 #include "fg_counter.h"
 #include "fg_ddl.h"
 #include "fg_decide.h"
+#include "fg_event.h"
 #include "fg_executor.h"
 #include "fg_guc.h"
+#include "fg_journal.h"
 #include "fg_policy.h"
 #include "fg_xact.h"
 
@@ -45,7 +47,7 @@ guard_shmem_request(void)
 {
 	if (previous_shmem_request)
 		previous_shmem_request();
-	RequestAddinShmemSpace(fg_budget_shmem_size());
+	RequestAddinShmemSpace(add_size(fg_budget_shmem_size(), fg_journal_shmem_size()));
 }
 
 static void
@@ -55,6 +57,7 @@ guard_shmem_startup(void)
 		previous_shmem_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	fg_budget_shmem_init();
+	fg_journal_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -74,6 +77,8 @@ _PG_init(void)
 
 	fg_xact_setup();
 	fg_counter_setup();
+	fg_event_setup();
+	fg_auditor_setup();
 	fg_budget_setup();
 	fg_catalog_setup();
 	fg_policy_setup();

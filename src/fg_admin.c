@@ -241,7 +241,7 @@ policy_written(Oid relid, const char *detail)
 	fg_apply_tree(relid);
 	event.role = GetUserId();
 	event.detail = detail;
-	fg_event_write(&event);
+	fg_event_queue(&event, true);
 }
 
 static FgLimit *

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * fg_auditor.h
- *		The launcher: the background worker that keeps the guard's files.
+ *		The background workers: a launcher, and for each database that has
+ *		events to record a worker that fills its audit log.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,8 +13,15 @@
 
 /* Registers the launcher; only while shared_preload_libraries are loaded. */
 extern void fg_auditor_register(void);
+extern void fg_auditor_setup(void); /* transaction callbacks, once at load */
+/*
+ * This transaction drops the extension: if it commits, there is no log any more
+ * into which what is left in the journal could go.
+ */
+extern void fg_auditor_extension_dropped(void);
 
-/* What the launcher runs. */
+/* What the launcher and the workers run. */
 extern PGDLLEXPORT void fg_auditor_launcher_main(Datum main_arg);
+extern PGDLLEXPORT void fg_auditor_worker_main(Datum main_arg);
 
 #endif							/* FG_AUDITOR_H */

@@ -89,16 +89,14 @@ static bool connection_token_dead = false;
  */
 
 static void
-write_event(const char *name, const char *detail)
+make_event(FgEvent *event, const char *name, const char *detail)
 {
-	FgEvent		event = {0};
-
-	event.name = name;
-	event.role = GetUserId();
-	event.rows = -1;
-	event.max_rows = -1;
-	event.detail = detail;
-	fg_event_write(&event);
+	memset(event, 0, sizeof(*event));
+	event->name = name;
+	event->role = GetUserId();
+	event->rows = -1;
+	event->max_rows = -1;
+	event->detail = detail;
 }
 
 /*
@@ -110,9 +108,12 @@ static void pg_attribute_noreturn()
 refuse_token(int64 id, const char *reason, const char *detail)
 {
 	bool		in_use = strcmp(reason, "in use") == 0;
+	FgEvent		event;
 
-	write_event("token_refused",
-				id > 0 ? psprintf("token " INT64_FORMAT ": %s", id, reason) : reason);
+	make_event(&event, "token_refused",
+			   id > 0 ? psprintf("token " INT64_FORMAT ": %s", id, reason) : reason);
+	event.sqlerrcode = ERRCODE_FG_INVALID_TOKEN;
+	fg_event_write(&event);
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_INVALID_TOKEN),
 			 errmsg("token is not valid"),
@@ -341,6 +342,7 @@ open_token(const FgTokenRow *row, bool session_scope)
 {
 	FgUse	   *use;
 	FgGrant    *grant;
+	FgEvent		event;
 
 	if (find_open_use(row->id, session_scope) != NULL)
 		return;
@@ -371,9 +373,10 @@ open_token(const FgTokenRow *row, bool session_scope)
 	grant->session_scope = session_scope;
 	grant->opened_level = GetCurrentTransactionNestLevel();
 	dlist_push_tail(&grants, &grant->link);
-	write_event("token_used",
-				psprintf("token " INT64_FORMAT ", use %d, scope %s", row->id, use->number,
-						 session_scope ? "session" : "transaction"));
+	make_event(&event, "token_used",
+			   psprintf("token " INT64_FORMAT ", use %d, scope %s", row->id, use->number,
+						session_scope ? "session" : "transaction"));
+	fg_event_queue(&event, true);
 }
 
 void
@@ -397,6 +400,7 @@ void
 fg_auth_lock(void)
 {
 	FgTokenSetting setting;
+	bool		locked = false;
 	dlist_iter	iter;
 
 	fg_xact_touch();
@@ -404,12 +408,23 @@ fg_auth_lock(void)
 	{
 		FgGrant    *grant = dlist_container(FgGrant, link, iter.cur);
 
-		if (grant->closed_level == 0)
-			grant->closed_level = GetCurrentTransactionNestLevel();
+		if (grant->closed_level != 0)
+			continue;
+		grant->closed_level = GetCurrentTransactionNestLevel();
+		locked = true;
 	}
 	if (fg_guc_token(&setting))
+	{
 		SetConfigOption("fortress.token", "", PGC_USERSET, PGC_S_SESSION);
-	write_event("locked", NULL);
+		locked = true;
+	}
+	if (locked)
+	{
+		FgEvent		event;
+
+		make_event(&event, "locked", NULL);
+		fg_event_queue(&event, false);
+	}
 }
 
 /*

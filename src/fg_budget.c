@@ -277,6 +277,13 @@ fg_budget_used(const FgWindowKey *key)
 	return rows;
 }
 
+int64
+fg_budget_list(Oid relid, FgWindowUse **uses)
+{
+	require_shared();
+	return fg_window_list(MyDatabaseId, relid, uses);
+}
+
 /*
  * Ends all reservations of this transaction: as use, or as if they had never
  * been.  Runs when the transaction's fate is sealed, so nothing may fail.

@@ -64,6 +64,18 @@ extern void fg_budget_give_back(const FgWindowKey *key, int64 rows);
 extern void fg_budget_stick(const FgWindowKey *key, int64 rows);
 /* What a window holds now, used and reserved; 0 where there is none. */
 extern int64 fg_budget_used(const FgWindowKey *key);
+
+typedef struct FgWindowUse
+{
+	FgWindowKey key;
+	int64		rows;			/* used and reserved */
+} FgWindowUse;
+
+/*
+ * The windows of this database that hold rows, of one relation or, with
+ * InvalidOid, of all, in no order; returns how many.  *uses is palloc'd.
+ */
+extern int64 fg_budget_list(Oid relid, FgWindowUse **uses);
 /* Writes all windows to pg_fortress/windows; errors are logged, never raised. */
 extern void fg_budget_save(void);
 

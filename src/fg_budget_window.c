@@ -29,6 +29,7 @@
 #include "postgres.h"
 
 #include "storage/shmem.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "fg_budget_window.h"
@@ -223,6 +224,51 @@ fg_window_unpin(FgWindow *window, uint32 hashcode, TimestampTz now)
 	else
 		hash_search_with_hash_value(fg_windows, &window->key, hashcode,
 									HASH_REMOVE, NULL);
+}
+
+/*
+ * Copies what the windows of a database hold, of one relation or of all.
+ * Memory is taken before the locks, for as many windows as there were a moment
+ * ago; if there are more by then, once again.
+ */
+int64
+fg_window_list(Oid database, Oid relid, FgWindowUse **uses)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		n = 0;
+	HASH_SEQ_STATUS scan;
+	FgWindow   *window;
+
+	*uses = NULL;
+	for (;;)
+	{
+		int64		room = hash_get_num_entries(fg_windows) + 64;
+
+		if (*uses != NULL)
+			pfree(*uses);
+		*uses = palloc_extended(room * sizeof(FgWindowUse), MCXT_ALLOC_HUGE);
+		fg_window_lock_all(LW_SHARED);
+		if (hash_get_num_entries(fg_windows) <= room)
+			break;
+		fg_window_unlock_all();
+	}
+
+	hash_seq_init(&scan, fg_windows);
+	while ((window = (FgWindow *) hash_seq_search(&scan)) != NULL)
+	{
+		FgWindowUse *use = &(*uses)[n];
+
+		if (window->key.database != database || window->key.by == FG_WINDOW_TOKEN ||
+			(OidIsValid(relid) && window->key.relid != relid))
+			continue;
+		use->rows = fg_window_use(window, now) + window->reserved;
+		if (use->rows == 0)
+			continue;
+		use->key = window->key;
+		n++;
+	}
+	fg_window_unlock_all();
+	return n;
 }
 
 /*

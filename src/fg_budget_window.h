@@ -70,6 +70,8 @@ extern bool fg_window_expiry(const FgWindow *window, TimestampTz now, TimestampT
 extern void fg_window_turn(FgWindow *window, TimestampTz now);
 extern FgWindow *fg_window_enter(const FgWindowKey *key, uint32 hashcode, TimestampTz now);
 extern void fg_window_unpin(FgWindow *window, uint32 hashcode, TimestampTz now);
+/* For fg_budget_list(), which see; to be called without locks. */
+extern int64 fg_window_list(Oid database, Oid relid, FgWindowUse **uses);
 /* Makes room; to be called without locks. */
 extern void fg_window_evict(TimestampTz now);
 

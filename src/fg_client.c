@@ -60,6 +60,29 @@ fg_client_address(uint8 address[FG_ADDRESS_LENGTH])
 	}
 }
 
+uint8
+fg_client_inet(uint8 address[FG_ADDRESS_LENGTH])
+{
+	memset(address, 0, FG_ADDRESS_LENGTH);
+	if (client_family() == AF_INET)
+	{
+		const struct sockaddr_in *in =
+		(const struct sockaddr_in *) &MyBEEntry->st_clientaddr.addr;
+
+		memcpy(address, &in->sin_addr, 4);
+		return 4;
+	}
+	if (client_family() == AF_INET6)
+	{
+		const struct sockaddr_in6 *in =
+		(const struct sockaddr_in6 *) &MyBEEntry->st_clientaddr.addr;
+
+		memcpy(address, &in->sin6_addr, FG_ADDRESS_LENGTH);
+		return 6;
+	}
+	return 0;
+}
+
 const char *
 fg_client_text(void)
 {

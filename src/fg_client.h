@@ -21,4 +21,7 @@ extern void fg_client_address(uint8 address[FG_ADDRESS_LENGTH]);
 /* The same for people: the whole address, "[local]" or "[internal]"; palloc'd. */
 extern const char *fg_client_text(void);
 
+/* The whole address: 4 (4 bytes), 6 (16 bytes) or 0 where there is none. */
+extern uint8 fg_client_inet(uint8 address[FG_ADDRESS_LENGTH]);
+
 #endif							/* FG_CLIENT_H */

@@ -82,7 +82,7 @@ fg_crypto_token_well_formed(const char *text)
  * Needs a resource owner, so it is for use inside transactions only.
  */
 void
-fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH])
+fg_crypto_hash_bytes(const void *data, size_t length, uint8 hash[FG_HASH_LENGTH])
 {
 	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
 
@@ -91,7 +91,7 @@ fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH])
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	if (pg_cryptohash_init(ctx) < 0 ||
-		pg_cryptohash_update(ctx, (const uint8 *) text, strlen(text)) < 0 ||
+		pg_cryptohash_update(ctx, data, length) < 0 ||
 		pg_cryptohash_final(ctx, hash, FG_HASH_LENGTH) < 0)
 	{
 		char	   *reason = pstrdup(pg_cryptohash_error(ctx));
@@ -99,9 +99,15 @@ fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH])
 		pg_cryptohash_free(ctx);
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute the hash of a token: %s", reason)));
+				 errmsg("could not compute a hash: %s", reason)));
 	}
 	pg_cryptohash_free(ctx);
+}
+
+void
+fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH])
+{
+	fg_crypto_hash_bytes(text, strlen(text), hash);
 }
 
 bool

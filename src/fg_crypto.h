@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fg_crypto.h
- *		Token secrets and their hashes, on PostgreSQL's own library.
+ *		Token secrets, and hashes, on PostgreSQL's own library.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,8 @@
 extern char *fg_crypto_new_token(void);
 /* Has the text the form of a token?  Says nothing about whether it is known. */
 extern bool fg_crypto_token_well_formed(const char *text);
-/* SHA-256 of the text. */
+/* SHA-256 of the bytes, of the text; inside transactions only. */
+extern void fg_crypto_hash_bytes(const void *data, size_t length, uint8 hash[FG_HASH_LENGTH]);
 extern void fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH]);
 /* In a time that depends on nothing but the length. */
 extern bool fg_crypto_equal(const uint8 *a, const uint8 *b, size_t length);

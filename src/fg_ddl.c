@@ -42,7 +42,9 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
+#include "commands/extension.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -54,10 +56,12 @@
 #include "utils/syscache.h"
 
 #include "fg_apply.h"
+#include "fg_auditor.h"
 #include "fg_auth.h"
 #include "fg_catalog.h"
 #include "fg_counter.h"
 #include "fg_ddl.h"
+#include "fg_ddl_database.h"
 #include "fg_decide.h"
 #include "fg_policy.h"
 #include "fg_shadow.h"
@@ -282,6 +286,9 @@ guard_object_access(ObjectAccessType access, Oid classId, Oid objectId,
 	if (previous_access)
 		previous_access(access, classId, objectId, subId, arg);
 
+	if (classId == ExtensionRelationId && access == OAT_DROP &&
+		objectId == get_extension_oid("fortress_guard", true))
+		fg_auditor_extension_dropped();
 	if (classId != RelationRelationId ||
 		(access != OAT_DROP && access != OAT_TRUNCATE))
 		return;
@@ -504,12 +511,46 @@ ends_session_state(Node *stmt)
 }
 
 static void
+call_next(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+		  ProcessUtilityContext context, ParamListInfo params,
+		  QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (previous_utility)
+		previous_utility(pstmt, queryString, readOnlyTree, context, params,
+						 queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
+								queryEnv, dest, qc);
+}
+
+/* Runs a command that wants "database" for itself. */
+static void
+call_next_alone(Oid database, PlannedStmt *pstmt, const char *queryString,
+				bool readOnlyTree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *queryEnv,
+				DestReceiver *dest, QueryCompletion *qc)
+{
+	PG_TRY();
+	{
+		call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	}
+	PG_CATCH();
+	{
+		fg_ddl_database_end(database, pstmt->utilityStmt, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	fg_ddl_database_end(database, pstmt->utilityStmt, true);
+}
+
+static void
 guard_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 			  ProcessUtilityContext context, ParamListInfo params,
 			  QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
 	Oid			detached = InvalidOid;
+	Oid			database;
 	bool		discards = ends_session_state(stmt);
 	bool		followed = is_followed(stmt) && fg_policy_active();
 
@@ -521,12 +562,12 @@ guard_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 			detached = detached_relation((AlterTableStmt *) stmt);
 	}
 
-	if (previous_utility)
-		previous_utility(pstmt, queryString, readOnlyTree, context, params,
-						 queryEnv, dest, qc);
+	database = fg_ddl_database_begin(stmt);
+	if (OidIsValid(database))
+		call_next_alone(database, pstmt, queryString, readOnlyTree, context, params,
+						queryEnv, dest, qc);
 	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
-								queryEnv, dest, qc);
+		call_next(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 
 	if (discards)
 		fg_auth_discard();

@@ -47,6 +47,7 @@
 #include "fg_errors.h"
 #include "fg_event.h"
 #include "fg_guc.h"
+#include "fg_statement.h"
 #include "fg_xact.h"
 
 /* rows of one policy in this transaction that count toward its limits */
@@ -88,6 +89,9 @@ typedef struct FgNote
 	FgOperation op;
 	bool		observed;		/* else permitted */
 	char	   *by;				/* which permission */
+	const char *relation;		/* the policy's table as it is called now */
+	Oid			role;			/* of the first statement */
+	char	   *query;			/* its text */
 	int64		max_rows;		/* of the limit that was exceeded; -1: none */
 	FgCounter	times;
 	FgCounter	rows;
@@ -148,10 +152,10 @@ per_text(const FgLimit *limit)
  */
 
 static void
-record_refusal(FgOperation op, Oid relid, Oid role, int64 rows, const FgBound *bound,
-			   const char *detail)
+record_refusal(int sqlerrcode, FgOperation op, Oid relid, Oid role, int64 rows,
+			   const FgBound *bound, const char *detail)
 {
-	FgEvent		event = {.name = "blocked"};
+	FgEvent		event = {.name = "blocked",.sqlerrcode = sqlerrcode};
 
 	event.operation = fg_operation_name(op);
 	event.relid = relid;
@@ -164,7 +168,7 @@ record_refusal(FgOperation op, Oid relid, Oid role, int64 rows, const FgBound *b
 
 /* Notes that a policy let something through; written before commit. */
 static void
-note_passed(Oid policy, FgOperation op, const FgPermission *permission,
+note_passed(Oid policy, FgOperation op, Oid role, const FgPermission *permission,
 			int64 rows, int64 max_rows)
 {
 	bool		observed = permission == NULL;
@@ -191,6 +195,9 @@ note_passed(Oid policy, FgOperation op, const FgPermission *permission,
 		note->op = op;
 		note->observed = observed;
 		note->by = observed ? NULL : pstrdup(by);
+		note->relation = fg_event_relation(policy);
+		note->role = role;
+		note->query = fg_statement_text();
 		note->max_rows = max_rows;
 		fg_counter_init(&note->times, NULL, NULL);
 		fg_counter_init(&note->rows, NULL, NULL);
@@ -201,6 +208,10 @@ note_passed(Oid policy, FgOperation op, const FgPermission *permission,
 	fg_counter_add(&note->rows, rows);
 }
 
+/*
+ * Hands the notes on to be recorded with this commit.  What was only observed
+ * must not fail for it; what was permitted must not happen without its record.
+ */
 static void
 write_notes(void)
 {
@@ -216,11 +227,13 @@ write_notes(void)
 		event.name = note->observed ? "observed" : "permitted";
 		event.operation = fg_operation_name(note->op);
 		event.relid = note->policy;
-		event.role = GetUserId();
+		event.relation = note->relation;
+		event.role = note->role;
 		event.rows = note->rows.total;
 		event.max_rows = note->max_rows;
 		event.detail = note->by;
-		fg_event_write(&event);
+		event.query = note->query != NULL ? note->query : "";
+		fg_event_queue(&event, !note->observed);
 	}
 }
 
@@ -500,11 +513,17 @@ stick_scope(uint64 scope)
  * ----------------------------------------------------------------
  */
 
+/*
+ * What all refusals have in common: the fields, and that the server does not
+ * log a statement with a secret in it beside them.
+ */
 static void
 add_table_fields(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+
+	errhidestmt(fg_statement_shows_secret());
 
 	if (schema != NULL)
 		err_generic_string(PG_DIAG_SCHEMA_NAME, schema);
@@ -559,7 +578,8 @@ refuse_rows(const FgAccount *account, FgOperation op, const FgExcess *excess,
 		detail = psprintf("This %s has %s %s; the limit is " INT64_FORMAT ".",
 						  fg_per_name(limit->per, 0), done_text(op), rows_text(excess->rows),
 						  bound->max_rows);
-	record_refusal(op, relid, account->role, excess->rows, bound, detail);
+	record_refusal(window ? ERRCODE_FG_WINDOW_LIMIT_EXCEEDED : ERRCODE_FG_ROW_LIMIT_EXCEEDED,
+				   op, relid, account->role, excess->rows, bound, detail);
 
 	ereport(ERROR,
 			(errcode(window ? ERRCODE_FG_WINDOW_LIMIT_EXCEEDED : ERRCODE_FG_ROW_LIMIT_EXCEEDED),
@@ -580,7 +600,8 @@ refuse_permitted_rows(const FgAccount *account, FgOperation op, int64 n)
 	const FgPermission *permission = &account->permission[op];
 
 	stick_scope(account->scope);
-	record_refusal(op, relid, account->role, n, NULL, fg_auth_describe(permission));
+	record_refusal(ERRCODE_FG_ROW_LIMIT_EXCEEDED, op, relid, account->role, n, NULL,
+				   fg_auth_describe(permission));
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_ROW_LIMIT_EXCEEDED),
 			 errmsg("rows of protected table \"%s\" cannot be %s: its permission is used up",
@@ -611,7 +632,7 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 		{
 			if (!fg_auth_charge(permission, n))
 				refuse_permitted_rows(account, op, n);
-			note_passed(policy->relid, op, permission, n, -1);
+			note_passed(policy->relid, op, account->role, permission, n, -1);
 			if (permission->rows_left != PG_INT64_MAX)
 				permission->rows_left -= n;
 		}
@@ -625,7 +646,7 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 
 		charge_limits(account, op, n, true, &ignored, &excess);
 		if (n > 0)
-			note_passed(policy->relid, op, NULL, n, -1);
+			note_passed(policy->relid, op, account->role, NULL, n, -1);
 		return;
 	}
 
@@ -649,7 +670,7 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 	if (policy->mode == FG_MODE_AUDIT)
 	{
 		account->observed[op] = true;
-		note_passed(policy->relid, op, NULL, counted, excess.bound->max_rows);
+		note_passed(policy->relid, op, account->role, NULL, counted, excess.bound->max_rows);
 		*left = PG_INT64_MAX;
 		return;
 	}
@@ -661,7 +682,7 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 	if (found.rows_left != PG_INT64_MAX)
 		found.rows_left -= counted;
 	*permission = found;
-	note_passed(policy->relid, op, permission, counted, excess.bound->max_rows);
+	note_passed(policy->relid, op, account->role, permission, counted, excess.bound->max_rows);
 	*left = Max(found.rows_left, 0);
 }
 
@@ -675,15 +696,15 @@ decide_where(const FgRequest *request)
 		return;
 	if (policy->mode == FG_MODE_AUDIT)
 	{
-		note_passed(policy->relid, request->op, NULL, 0, -1);
+		note_passed(policy->relid, request->op, request->role, NULL, 0, -1);
 		return;
 	}
 	if (fg_auth_find(request->op, policy->relid, request->role, 0, &found))
 	{
-		note_passed(policy->relid, request->op, &found, 0, -1);
+		note_passed(policy->relid, request->op, request->role, &found, 0, -1);
 		return;
 	}
-	record_refusal(request->op, policy->relid, request->role, -1, NULL,
+	record_refusal(ERRCODE_FG_WHERE_REQUIRED, request->op, policy->relid, request->role, -1, NULL,
 				   "no WHERE condition");
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_WHERE_REQUIRED),
@@ -701,26 +722,28 @@ decide_command(const FgRequest *request, FgVerdict *verdict)
 	const FgPolicy *policy = request->policy;
 	FgPermission found;
 	int64		rows = request->n_rows;
+	int			sqlerrcode;
 
 	if (policy->mode == FG_MODE_AUDIT)
 	{
-		note_passed(policy->relid, request->op, NULL, rows, -1);
+		note_passed(policy->relid, request->op, request->role, NULL, rows, -1);
 		verdict->permitted = true;
 		return;
 	}
 	if (fg_auth_find(request->op, policy->relid, request->role, rows, &found) &&
 		(rows == 0 || fg_auth_charge(&found, rows)))
 	{
-		note_passed(policy->relid, request->op, &found, rows, -1);
+		note_passed(policy->relid, request->op, request->role, &found, rows, -1);
 		verdict->permitted = true;
 		verdict->rows_left = found.rows_left;
 		return;
 	}
-	record_refusal(request->op, request->relid, request->role, rows > 0 ? rows : -1, NULL,
-				   request->what);
+	sqlerrcode = request->op == FG_OP_TRUNCATE ? ERRCODE_FG_TRUNCATE_REFUSED :
+		ERRCODE_FG_DDL_REFUSED;
+	record_refusal(sqlerrcode, request->op, request->relid, request->role,
+				   rows > 0 ? rows : -1, NULL, request->what);
 	ereport(ERROR,
-			(errcode(request->op == FG_OP_TRUNCATE ? ERRCODE_FG_TRUNCATE_REFUSED :
-					 ERRCODE_FG_DDL_REFUSED),
+			(errcode(sqlerrcode),
 			 errmsg("%s of protected table \"%s\" is refused", request->what,
 					fg_event_relation(request->relid)),
 			 rows > 0 ?
@@ -738,7 +761,7 @@ refuse_tampered(const FgRequest *request)
 {
 	bool		blind = request->question == FG_ASK_BLIND;
 
-	record_refusal(request->op, request->relid, request->role, -1, NULL,
+	record_refusal(ERRCODE_FG_GUARD_TAMPERED, request->op, request->relid, request->role, -1, NULL,
 				   blind ? "track_counts is off" : "triggers of the guard are not as they were made");
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_GUARD_TAMPERED),
@@ -758,7 +781,7 @@ refuse_tampered(const FgRequest *request)
 static void
 refuse_archive_column(const FgRequest *request)
 {
-	record_refusal(request->op, request->relid, request->role, -1, NULL,
+	record_refusal(ERRCODE_FG_GUARD_PROTECTED, request->op, request->relid, request->role, -1, NULL,
 				   "a column of an archive");
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_GUARD_PROTECTED),
@@ -776,7 +799,7 @@ refuse_archive_column(const FgRequest *request)
 static void
 refuse_unloaded(const FgRequest *request)
 {
-	record_refusal(request->op, request->relid, request->role, -1, NULL,
+	record_refusal(ERRCODE_FG_GUARD_TAMPERED, request->op, request->relid, request->role, -1, NULL,
 				   "fortress_guard is not preloaded");
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_GUARD_TAMPERED),

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fg_event.h
- *		What happened: one line in the server log for each event.
+ *		What happened: a line in the server log and a record in the journal.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,14 +16,29 @@ typedef struct FgEvent
 	const char *name;			/* blocked, observed, permitted, policy_changed ... */
 	const char *operation;		/* NULL: none */
 	Oid			relid;			/* InvalidOid: none */
+	const char *relation;		/* NULL: the present name of relid */
 	Oid			role;			/* the role it was done as */
 	int64		rows;			/* -1: not known */
 	int64		max_rows;		/* -1: no limit concerned */
 	const char *detail;			/* NULL, or a plain phrase; quoted here */
+	const char *query;			/* NULL: the running statement's, see
+								 * fg_statement_text(); "": none */
+	int			sqlerrcode;		/* of the error that follows; 0: none */
 } FgEvent;
 
-/* Writes the event.  Client-chosen text is quoted, so that it can't forge one. */
+/*
+ * Writes the event now; when this returns it is on disk, or that it could not
+ * be written is logged and counted.  Client-chosen text is quoted, so that it
+ * can't forge one.  For what stays true though the transaction is rolled back.
+ */
 extern void fg_event_write(const FgEvent *event);
+/*
+ * Writes the event before this transaction commits or is prepared, unless the
+ * subtransaction that it belongs to is rolled back.  "required": if it can't be
+ * recorded then, the transaction fails (ZG013).
+ */
+extern void fg_event_queue(const FgEvent *event, bool required);
+extern void fg_event_setup(void);	/* transaction callbacks, once at load */
 /* schema.table, quoted where SQL needs it, or the number of a relation that is gone; palloc'd */
 extern const char *fg_event_relation(Oid relid);
 

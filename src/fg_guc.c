@@ -71,6 +71,10 @@ int			fg_default_update_rows = 1000;
 int			fg_default_window_delete_rows = 100;
 int			fg_default_window_update_rows = 0;
 int			fg_max_windows = 20000;
+int			fg_audit_retention = 365 * 24 * 60 * 60;
+int			fg_audit_query_length = 1024;
+int			fg_journal_max_size = 1024 * 1024;
+int			fg_digest_interval = 60 * 60;
 char	   *fg_context = NULL;
 
 static char *ignore_databases = NULL;
@@ -108,29 +112,44 @@ assign_ignore_databases(const char *newval, void *extra)
 	ignored = FG_IGNORED_UNKNOWN;
 }
 
+/*
+ * What a statement sets wrongly is refused by errors of our own: the server's
+ * would bring the statement into its log, and the value with it.  The sources
+ * of statements and of the connection string are those for which the server
+ * raises an error anyway; it expects one from here too, and then frees the
+ * value.  For all others it may only want to warn.
+ */
 static bool
 check_token(char **newval, void **extra, GucSource source)
 {
+	const char *message = "parameter \"fortress.token\" cannot be kept in a configuration file or catalog";
+	const char *detail = "A token is a secret, and others could read it there.";
+	const char *hint = "Set it in the session or in the connection string.";
 	FgTokenExtra *new_extra;
 
 	if ((*newval)[0] == '\0')
 		return true;
 
+	if (source == PGC_S_TEST)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg_internal("%s", message), errdetail_internal("%s", detail),
+				 errhint("%s", hint),
+				 errhidestmt(true), errhidecontext(true)));
 	if (source != PGC_S_SESSION && source != PGC_S_CLIENT)
 	{
-		GUC_check_errmsg("parameter \"fortress.token\" cannot be kept in a configuration file or catalog");
-		GUC_check_errdetail("A token is a secret, and others could read it there.");
-		GUC_check_errhint("Set it in the session or in the connection string.");
+		GUC_check_errmsg("%s", message);
+		GUC_check_errdetail("%s", detail);
+		GUC_check_errhint("%s", hint);
 		return false;
 	}
 	if (!fg_crypto_token_well_formed(*newval))
-	{
-		/* a message of our own: the server's one repeats the value */
-		GUC_check_errmsg("invalid value for parameter \"fortress.token\"");
-		GUC_check_errdetail("The value does not have the form of a token.");
-		GUC_check_errhint("Give the token exactly as fortress.issue_token() returned it.");
-		return false;
-	}
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for parameter \"fortress.token\""),
+				 errdetail("The value does not have the form of a token."),
+				 errhint("Give the token exactly as fortress.issue_token() returned it."),
+				 errhidestmt(true), errhidecontext(true)));
 
 	new_extra = malloc(sizeof(FgTokenExtra));
 	if (new_extra == NULL)
@@ -287,6 +306,38 @@ fg_guc_define(void)
 							20000, 100, 10000000,
 							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
 							GUC_DISALLOW_IN_AUTO_FILE,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fortress.audit_retention",
+							"How long events stay in the audit log.",
+							"Older ones are removed from its beginning; the hash of the last of them stays as the start of the chain. 0 keeps them for good.",
+							&fg_audit_retention,
+							365 * 24 * 60 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S | GUC_DISALLOW_IN_AUTO_FILE,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fortress.audit_query_length",
+							"Bytes of a statement's text that an event keeps.",
+							"Longer texts are cut on the boundary of a character. 0 keeps none.",
+							&fg_audit_query_length,
+							1024, 0, 1024 * 1024,
+							PGC_SIGHUP, GUC_UNIT_BYTE | GUC_DISALLOW_IN_AUTO_FILE,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fortress.journal_max_size",
+							"Size of a database's journal from which on identical refusals are counted into one event.",
+							"The journal holds what the audit log has not taken in yet. Beyond twice this size nothing more is recorded, only counted.",
+							&fg_journal_max_size,
+							1024 * 1024, 1024, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_KB | GUC_DISALLOW_IN_AUTO_FILE,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fortress.digest_interval",
+							"How often the end of the audit log's hash chain is written to the server log.",
+							"It is written at shutdown too. 0 writes it at shutdown only.",
+							&fg_digest_interval,
+							60 * 60, 0, INT_MAX / 1000,
+							PGC_SIGHUP, GUC_UNIT_S | GUC_DISALLOW_IN_AUTO_FILE,
 							NULL, NULL, NULL);
 
 	DefineCustomStringVariable("fortress.token",

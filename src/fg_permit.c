@@ -40,6 +40,7 @@
 #include "fg_catalog_auth.h"
 #include "fg_event.h"
 #include "fg_policy.h"
+#include "fg_statement.h"
 
 PG_FUNCTION_INFO_V1(fg_exempt);
 PG_FUNCTION_INFO_V1(fg_revoke_exemption);
@@ -210,7 +211,7 @@ relations_argument(FunctionCallInfo fcinfo, int n)
  * ----------------------------------------------------------------
  */
 
-/* Writes the event of what was given or taken; relid InvalidOid: of no one table. */
+/* The event of what was given or taken; relid InvalidOid: of no one table. */
 static void
 write_event(const char *name, Oid relid, int64 max_rows, const char *detail)
 {
@@ -222,7 +223,7 @@ write_event(const char *name, Oid relid, int64 max_rows, const char *detail)
 	event.rows = -1;
 	event.max_rows = max_rows;
 	event.detail = detail;
-	fg_event_write(&event);
+	fg_event_queue(&event, true);
 }
 
 /* ", for delete, update, until TIME": what a permission is good for */
@@ -407,6 +408,7 @@ fg_unlock(PG_FUNCTION_ARGS)
 	char	   *scope;
 	bool		session_scope;
 
+	fg_statement_has_secret();
 	require_argument(fcinfo, 0, "token");
 	require_argument(fcinfo, 1, "scope");
 	scope = text_to_cstring(PG_GETARG_TEXT_PP(1));

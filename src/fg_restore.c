@@ -63,6 +63,7 @@
 
 #include "fg_auth.h"
 #include "fg_catalog.h"
+#include "fg_event.h"
 #include "fg_errors.h"
 #include "fg_policy.h"
 #include "fg_restore_sql.h"
@@ -793,6 +794,21 @@ fg_request_read(FgRestoreRequest *request, FunctionCallInfo fcinfo)
 	request->dry_run = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 }
 
+/* The event of a restore that changed something. */
+static void
+fg_restore_record(const FgRestoreRequest *request, Oid relid, const FgRestoreOutcome *outcome)
+{
+	FgEvent		event = {.name = "restored",.relid = relid,.max_rows = -1};
+
+	for (int i = 0; i < FG_N_RESTORED; i++)
+		event.rows += outcome->rows[i];
+	if (request->dry_run || event.rows == 0)
+		return;
+	event.role = GetUserId();
+	event.detail = request->filter != NULL ? psprintf("filter: %s", request->filter) : NULL;
+	fg_event_queue(&event, true);
+}
+
 /*
  * fortress.restore(relation, since, until, xid, filter, on_conflict, dry_run)
  */
@@ -835,6 +851,9 @@ fg_restore(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 
+	n = 0;
+	foreach(lc, restored)
+		fg_restore_record(&request, lfirst_oid(lc), &outcomes[n++]);
 	n = 0;
 	foreach(lc, restored)
 		fg_restore_report(rsinfo, lfirst_oid(lc), &outcomes[n++]);
