@@ -262,8 +262,9 @@ record_losses(void)
 	event.detail = psprintf(UINT64_FORMAT " events before this one could not be recorded", lost);
 	make_record(&event, &record, &line);
 	log_line(line);
-	if (append_record(&record, 0, &ticket))
-		(void) fg_journal_sync(ticket);
+	/* a failure of this record is counted as one more by itself */
+	if (!append_record(&record, 0, &ticket) || !fg_journal_sync(ticket))
+		fg_journal_return_lost(lost - 1);
 }
 
 void

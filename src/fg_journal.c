@@ -181,6 +181,7 @@ fg_journal_reset(FgJournal *journal)
 	journal->n_older = 0;
 	journal->older_size = 0;
 	journal->end = 0;
+	journal->allocated = 0;
 	journal->first = 0;
 	journal->last_number = 0;
 	journal->durable_end = 0;
@@ -292,15 +293,25 @@ log_losses(Oid database, uint64 lost, bool full)
 					   errhint("What is refused is refused all the same.  Make room for directory \"pg_fortress\", and see that the auditor of the database can work."));
 }
 
+static pg_atomic_uint64 *
+loss_counter(void)
+{
+	return own_journal != NULL ? &own_journal->lost : &fg_journal_shared->lost;
+}
+
 uint64
 fg_journal_take_lost(void)
 {
-	pg_atomic_uint64 *lost;
-
-	if (fg_journal_shared == NULL)
+	if (fg_journal_shared == NULL || pg_atomic_read_u64(loss_counter()) == 0)
 		return 0;
-	lost = own_journal != NULL ? &own_journal->lost : &fg_journal_shared->lost;
-	return pg_atomic_read_u64(lost) == 0 ? 0 : pg_atomic_exchange_u64(lost, 0);
+	return pg_atomic_exchange_u64(loss_counter(), 0);
+}
+
+void
+fg_journal_return_lost(uint64 lost)
+{
+	if (fg_journal_shared != NULL)
+		pg_atomic_fetch_add_u64(loss_counter(), lost);
 }
 
 /* ----------------------------------------------------------------
@@ -414,14 +425,17 @@ write_record(FgJournal *journal, const char *payload, uint32 length, uint64 same
 		return errno == ENOENT ? FG_WRITE_NO_FILE : FG_WRITE_FAILED;
 	if (!done)
 	{
+		/* what follows the last record are zeroes, or nothing */
 		(void) fg_journal_truncate(fd, path, journal->end);
+		journal->allocated = journal->end;
 		close(fd);
 		return FG_WRITE_FAILED;
 	}
-	close(fd);
-
 	journal->last_number = header.number;
 	journal->end += size;
+	if (journal->end > journal->allocated)
+		journal->allocated = fg_journal_extend(fd, path, journal->end);
+	close(fd);
 	journal->written++;
 	if (same != 0 && total > max_size)
 		enter_slot(journal, same, header.offset);

@@ -40,6 +40,8 @@ extern bool fg_journal_append(const char *payload, uint32 length, uint64 same, u
 extern bool fg_journal_sync(uint64 ticket);
 /* How many records could not be written since this was last asked; 0: none. */
 extern uint64 fg_journal_take_lost(void);
+/* They could not be told of, either: the next one who asks is told. */
+extern void fg_journal_return_lost(uint64 lost);
 /*
  * Waits until all that is in the journal of this database now is imported.
  * False after "timeout_ms" without any progress.  Interruptible.

@@ -19,6 +19,9 @@
 #define FG_JOURNAL_BEGIN		512
 #define FG_JOURNAL_UNIT			64
 
+/* how much room is made at once */
+#define FG_JOURNAL_ROOM			(64 * 1024)
+
 /* of the format of the files */
 #define FG_JOURNAL_VERSION		1
 
@@ -75,7 +78,8 @@ typedef struct FgJournalRecordHeader
 	uint64		incarnation;
 	uint64		times;
 	uint64		same;			/* see fg_journal_append() */
-	uint64		first;			/* number of the first record of the file */
+	uint64		first;			/* number of the first record of the file, since
+								 * what was imported was cleared */
 	uint64		offset;			/* where this header is in the file */
 } FgJournalRecordHeader;
 
@@ -92,6 +96,13 @@ extern void fg_journal_complain(const char *action, const char *path);
 /* These do so by themselves. */
 extern int	fg_journal_open(const char *path, int flags);
 extern bool fg_journal_write(int fd, const char *path, const void *data, Size size, uint64 offset);
+/* Writes zeroes. */
+extern bool fg_journal_clear(int fd, const char *path, uint64 offset, uint64 end);
+/*
+ * Makes room for more behind what is written; returns the new size.  It is no
+ * harm if it can't, so nothing is logged.
+ */
+extern uint64 fg_journal_extend(int fd, const char *path, uint64 end);
 extern bool fg_journal_truncate(int fd, const char *path, uint64 size);
 extern bool fg_journal_rename(const char *from, const char *to);
 extern bool fg_journal_remove(const char *path);
@@ -172,6 +183,7 @@ typedef struct FgJournal
 
 	/* append lock: the current file */
 	uint64		end;
+	uint64		allocated;		/* zeroes follow up to here */
 	uint64		first;			/* number of its first record */
 	uint64		last_number;
 	uint64		durable_end;	/* what is before it is on disk */

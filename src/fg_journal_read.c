@@ -77,6 +77,7 @@ struct FgJournalReader
 								 * limit is known to have been written */
 	uint64		last_number;	/* if current: of the last record before that */
 	bool		damaged;
+	bool		any;			/* a record of it has been found */
 
 	/* bytes of it */
 	char	   *buffer;
@@ -102,12 +103,14 @@ static void reader_saw(FgJournalReader *reader, uint64 incarnation, uint64 numbe
 static FgJournalRead reader_missing(FgJournalReader *reader, uint64 incarnation,
 									uint64 number, uint64 last_number, FgJournalRecord *record);
 static FgJournalRead reader_scan(FgJournalReader *reader, FgJournalRecord *record);
+static bool reader_torn(FgJournalReader *reader, uint64 offset, const FgJournalRecordHeader *header);
 static FgJournalRead reader_tail(FgJournalReader *reader, FgJournalRecord *record);
 static bool reader_open(FgJournalReader *reader);
 static bool reader_open_older(FgJournalReader *reader, uint64 seq);
 static bool reader_extend(FgJournalReader *reader);
 static void reader_finish(FgJournalReader *reader, uint64 seq, bool gone, bool missing);
 static void reader_close(void *arg);
+static bool forget_records(FgJournal *journal, int fd, const char *path);
 static void list_older(Oid database, FgJournalKind kind, uint64 seq, void *arg);
 static int	compare_seq(const void *a, const void *b);
 
@@ -262,9 +265,15 @@ reader_scan(FgJournalReader *reader, FgJournalRecord *record)
 	if (!reader_find(reader, &offset, &header))
 		return reader_tail(reader, record);
 
-	/* is anything missing before it? */
+	/*
+	 * Is anything missing before it?  Records that were cleared may be back
+	 * after a crash, and then come before what was written in their place,
+	 * whose "first" says that.
+	 */
 	number = reader_number(reader, header.incarnation);
-	if (number != NULL)
+	if (number != NULL && reader->any)
+		expected = Max(*number + 1, header.first);
+	else if (number != NULL)
 		expected = *number + 1;
 	else if (offset > reader->offset)
 		expected = header.first;
@@ -279,6 +288,7 @@ reader_scan(FgJournalReader *reader, FgJournalRecord *record)
 		reader->damaged = true;
 		reader->offset = offset;
 	}
+	reader->any = true;
 	if (header.number > expected)
 		return reader_missing(reader, header.incarnation, expected, header.number - 1, record);
 
@@ -288,8 +298,9 @@ reader_scan(FgJournalReader *reader, FgJournalRecord *record)
 	if (data == NULL ||
 		fg_journal_payload_crc(data + sizeof(header), header.length) != header.payload_crc)
 	{
-		if (!reader->current && offset + size >= reader->limit)
+		if (!reader->current && reader_torn(reader, reader->offset, &header))
 		{
+			reader->offset = reader->limit;
 			FG_JOURNAL_LOG(errmsg("the last record of file \"%s\" is incomplete", reader->path),
 						   errdetail("It was being written when the server stopped."));
 			return FG_JOURNAL_END;
@@ -310,6 +321,23 @@ reader_scan(FgJournalReader *reader, FgJournalRecord *record)
 }
 
 /*
+ * Does no record come after this one?
+ */
+static bool
+reader_torn(FgJournalReader *reader, uint64 offset, const FgJournalRecordHeader *header)
+{
+	FgJournalRecordHeader next;
+
+	while (reader_find(reader, &offset, &next))
+	{
+		if (next.incarnation != header->incarnation || next.number > header->number)
+			return false;
+		offset += FG_JOURNAL_UNIT;
+	}
+	return true;
+}
+
+/*
  * From here to the limit there are no records.
  */
 static FgJournalRead
@@ -327,16 +355,21 @@ reader_tail(FgJournalReader *reader, FgJournalRecord *record)
 	}
 	else
 	{
-		/* zeroes are room that was not written to any more; else look at it */
-		for (uint64 offset = begin; offset < reader->limit && !reader->damaged; offset += DISK_PAGE)
+		bool		empty = true;
+
+		/* zeroes are room that was not needed */
+		for (uint64 offset = begin; offset < reader->limit && empty; offset += DISK_PAGE)
 		{
 			Size		length = Min(DISK_PAGE, reader->limit - offset);
 			const char *data = reader_fetch(reader, offset, length);
 
-			for (Size i = 0; data != NULL && i < length; i++)
-				reader->damaged |= (data[i] != 0);
-			reader->damaged |= (data == NULL);
+			empty = (data != NULL);
+			for (Size i = 0; i < length && empty; i++)
+				empty = (data[i] == 0);
 		}
+		if (empty)
+			return FG_JOURNAL_END;
+		reader->damaged = true;
 	}
 	FG_JOURNAL_LOG(errmsg("the last " UINT64_FORMAT " bytes of file \"%s\" hold no record",
 						  reader->limit - begin, reader->path),
@@ -500,6 +533,7 @@ reader_open_older(FgJournalReader *reader, uint64 seq)
 
 	fg_journal_path(reader->path, database, FG_JOURNAL_OLDER, seq);
 	reader->damaged = false;
+	reader->any = false;
 	reader->fd = fg_journal_open(reader->path, O_RDONLY);
 	if (reader->fd < 0 || fstat(reader->fd, &st) != 0 || !S_ISREG(st.st_mode))
 	{
@@ -588,6 +622,7 @@ reader_open(FgJournalReader *reader)
 		reader->next_seq = reader->seq;
 		reader->current = true;
 		reader->damaged = false;
+		reader->any = false;
 		reader->offset = FG_JOURNAL_BEGIN;
 		if (reader->seq == reader->start_seq)
 		{
@@ -673,6 +708,22 @@ fg_journal_read_next(FgJournalReader *reader, FgJournalRecord *record)
 }
 
 /*
+ * Clears the current file of its records.  One of usual length stays as long as
+ * it is, as that makes the next syncs faster.
+ */
+static bool
+forget_records(FgJournal *journal, int fd, const char *path)
+{
+	if (journal->end <= FG_JOURNAL_ROOM &&
+		fg_journal_clear(fd, path, FG_JOURNAL_BEGIN, journal->end))
+		return true;
+	if (!fg_journal_truncate(fd, path, FG_JOURNAL_BEGIN))
+		return false;
+	journal->allocated = FG_JOURNAL_BEGIN;
+	return true;
+}
+
+/*
  * The current file forgets what is imported if that is all of it; it carries
  * the anchor in any case.
  */
@@ -742,8 +793,7 @@ fg_journal_read_commit(FgJournalReader *reader, const FgAnchor *anchor)
 			reader->offset == journal->end)
 		{
 			journal->own_number = journal->last_number;
-			if (journal->end > FG_JOURNAL_BEGIN &&
-				fg_journal_truncate(fd, path, FG_JOURNAL_BEGIN))
+			if (journal->end > FG_JOURNAL_BEGIN && forget_records(journal, fd, path))
 			{
 				fg_journal_clear_slots(journal);
 				journal->end = FG_JOURNAL_BEGIN;

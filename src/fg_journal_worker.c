@@ -272,6 +272,8 @@ fg_journal_forget(Oid database)
 	if (journal != NULL)
 	{
 		fg_journal_reset(journal);
+		/* sessions of a database that stays know their journal by its place */
+		journal->needed = database == MyDatabaseId;
 		fg_journal_unlock(journal);
 		fg_journal_drop(journal);
 	}
@@ -406,6 +408,7 @@ fg_journal_list(FgJournalInfo **infos)
 		LWLockAcquire(&journal->append_lock.lock, LW_SHARED);
 		info->database = journal->database;
 		info->has_work = journal_has_work(journal);
+		info->appended = journal->written;
 		info->held = journal->holds > 0;
 		info->worker = journal->worker;
 		info->anchor = journal->anchor;
