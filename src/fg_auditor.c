@@ -57,6 +57,8 @@
 #define RESTART_AFTER_S		1
 /* how long a worker waits for more before it leaves */
 #define LINGER_MS			500
+/* how long it works while there is more, so that others have their turn */
+#define TURN_MS				5000
 /* how long a worker that is told to stop goes on to take in what is there */
 #define DRAIN_MS			10000
 #define LOCKED_RETRY_MS		100
@@ -71,6 +73,8 @@ typedef struct FgPosting
 	Oid			database;
 	BackgroundWorkerHandle *handle; /* of a worker that was started, or NULL */
 	uint64		appended;		/* records when it was started */
+	uint64		commits;		/* imports when it was started */
+	TimestampTz started;		/* when that was; 0: never */
 	int			delay_ms;		/* 0: the last one did its work */
 	TimestampTz next_try;
 	bool		told;			/* that no worker could be started */
@@ -86,29 +90,56 @@ static int	dropped_level = 0;
  * ----------------------------------------------------------------
  */
 
+/*
+ * The worker has to be away until the journal has gone: what it knows of the
+ * files would be wrong in the next one.
+ */
 void
 fg_auditor_extension_dropped(void)
 {
 	fg_xact_touch();
-	if (dropped_level == 0)
-		dropped_level = GetCurrentTransactionNestLevel();
+	if (dropped_level > 0)
+		return;
+	fg_journal_hold(MyDatabaseId);
+	dropped_level = GetCurrentTransactionNestLevel();
+}
+
+static void
+drop_settled(void)
+{
+	dropped_level = 0;
+	fg_journal_release(MyDatabaseId);
 }
 
 static void
 auditor_xact(XactEvent event)
 {
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+	if (event == XACT_EVENT_PRE_COMMIT)
 		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+	{
+		/* whoever commits it would not know that the journal goes with it */
+		if (dropped_level > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has dropped extension fortress_guard")));
+		return;
+	}
 	if (dropped_level > 0 && event == XACT_EVENT_COMMIT)
 		fg_journal_forget(MyDatabaseId);
-	dropped_level = 0;
+	if (dropped_level > 0)
+		drop_settled();
 }
 
 static void
 auditor_subxact(SubXactEvent event, int level)
 {
-	if (dropped_level >= level)
-		dropped_level = event == SUBXACT_EVENT_ABORT_SUB ? 0 : level - 1;
+	if (dropped_level < level)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		drop_settled();
+	else
+		dropped_level = level - 1;
 }
 
 void
@@ -183,6 +214,7 @@ extension_installed(void)
 static void
 do_work(FgJournalReader *reader)
 {
+	TimestampTz begin = GetCurrentTimestamp();
 	TimestampTz stop_at = 0;
 	TimestampTz idle_since = 0;
 
@@ -198,6 +230,8 @@ do_work(FgJournalReader *reader)
 			if (now >= stop_at)
 				break;
 		}
+		else if (now < begin || now >= TimestampTzPlusMilliseconds(begin, TURN_MS))
+			break;
 
 		pgstat_report_activity(STATE_RUNNING, "importing events");
 		step = fg_auditor_import(reader);
@@ -329,7 +363,7 @@ worker_ended(FgPosting *posting, const FgJournalInfo *info, TimestampTz now)
 		return false;
 	pfree(posting->handle);
 	posting->handle = NULL;
-	if (!info->has_work || info->held)
+	if (!info->has_work || info->held || info->commits != posting->commits)
 		posting->delay_ms = 0;
 	else if (posting->delay_ms == 0 || info->appended != posting->appended)
 		posting->delay_ms = MIN_RETRY_MS;
@@ -368,6 +402,8 @@ start_worker(FgPosting *posting, const FgJournalInfo *info, TimestampTz now)
 	worker.bgw_notify_pid = MyProcPid;
 
 	posting->appended = info->appended;
+	posting->commits = info->commits;
+	posting->started = now;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (RegisterDynamicBackgroundWorker(&worker, &posting->handle))
 		posting->told = false;
@@ -403,6 +439,8 @@ start_workers(TimestampTz now)
 	FgJournalInfo *infos;
 	int			n_infos = fg_journal_list(&infos);
 	int			n_running = 0;
+	int			n_waiting;
+	int		   *waiting = palloc(sizeof(int) * Max(n_infos, 1));
 	TimestampTz wake = TimestampTzPlusMilliseconds(now, SAVE_EVERY_MS);
 
 	for (int i = 0; i < n_infos; i++)
@@ -412,12 +450,33 @@ start_workers(TimestampTz now)
 		if (!worker_ended(posting, &infos[i], now))
 			n_running++;
 	}
+	/* whoever has waited longest comes first */
+	n_waiting = 0;
 	for (int i = 0; i < n_infos; i++)
 	{
-		FgPosting  *posting = posting_of(infos[i].database);
+		const FgPosting *posting = posting_of(infos[i].database);
+		int			place = n_waiting;
 
 		if (posting->handle != NULL || !wants_worker(&infos[i], now))
 			continue;
+		while (place > 0 &&
+			   posting_of(infos[waiting[place - 1]].database)->started > posting->started)
+		{
+			waiting[place] = waiting[place - 1];
+			place--;
+		}
+		waiting[place] = i;
+		n_waiting++;
+	}
+	for (int i = 0; i < n_waiting; i++)
+	{
+		const FgJournalInfo *info = &infos[waiting[i]];
+		FgPosting  *posting = posting_of(info->database);
+
+		/* something new is worth a try */
+		if (info->appended != posting->appended)
+			posting->next_try = Min(posting->next_try,
+									TimestampTzPlusMilliseconds(posting->started, MIN_RETRY_MS));
 		/* a clock that was set back must not put it off for long */
 		if (posting->next_try <= now ||
 			posting->next_try > TimestampTzPlusMilliseconds(now, MAX_RETRY_MS))
@@ -425,12 +484,13 @@ start_workers(TimestampTz now)
 			/* when one of them ends, the latch says so */
 			if (n_running >= MAX_WORKERS)
 				continue;
-			start_worker(posting, &infos[i], now);
+			start_worker(posting, info, now);
 			n_running += posting->handle != NULL;
 		}
 		if (posting->handle == NULL)
 			wake = Min(wake, Max(posting->next_try, now));
 	}
+	pfree(waiting);
 	if (n_infos > 0)
 		pfree(infos);
 	return wake;
@@ -529,6 +589,9 @@ fg_auditor_launcher_main(Datum main_arg)
 			log_digests();
 			last_digest = now;
 		}
+		if (fg_digest_interval > 0)
+			wake = Min(wake, TimestampTzPlusMilliseconds(last_digest,
+														 (int64) fg_digest_interval * 1000));
 		wait_ms(Max(TimestampDifferenceMilliseconds(now, wake), 1));
 	}
 

@@ -28,9 +28,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_database.h"
 #include "commands/async.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/json.h"
@@ -52,6 +54,8 @@
 #define MAX_EXPIRED			5000
 /* more alerts than that in one transaction are told by kind */
 #define MAX_SINGLE_ALERTS	20
+/* how often the lock of the notification queue is tried, every 10 ms */
+#define ALERT_TRIES			100
 
 typedef struct FgAlert
 {
@@ -68,7 +72,8 @@ typedef struct FgBatch
 	FgAnchor	chain;
 	bool		occupied;		/* there are rows behind the chain's end */
 	List	   *alerts;			/* of FgAlert * */
-	int			n_records;
+	uint64		incarnation;	/* of the last record that was read ... */
+	uint64		number;			/* ... and its number */
 	Size		n_bytes;
 } FgBatch;
 
@@ -95,7 +100,7 @@ note_alert(FgBatch *batch, const FgRecord *record, uint64 times)
 	batch->alerts = lappend(batch->alerts, alert);
 }
 
-/* One alert for each event and relation, in the order of their last ids. */
+/* One alert for each event and relation, with the id of the last. */
 static List *
 merge_alerts(List *alerts)
 {
@@ -125,11 +130,37 @@ merge_alerts(List *alerts)
 	return merged;
 }
 
+/*
+ * Takes the lock that a commit with notifications takes.  Somebody may have it
+ * while he waits for a standby that is away, and the import must not wait then.
+ */
+static bool
+lock_queue(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, InvalidOid, 0);
+	for (int i = 0; i < ALERT_TRIES; i++)
+	{
+		if (LockAcquire(&tag, AccessExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+			return true;
+		pg_usleep(10000L);
+	}
+	return false;
+}
+
 static void
 send_alerts(List *alerts)
 {
 	ListCell   *cell;
 	StringInfoData payload;
+
+	if (!lock_queue())
+	{
+		ereport(LOG,
+				(errmsg("fortress_guard sends no alerts: somebody's commit keeps the notification queue locked")));
+		return;
+	}
 
 	/* a queue that nobody reads must not keep events out of the log */
 	if (DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) > 0.5)
@@ -180,7 +211,6 @@ append_row(FgBatch *batch, uint64 journal, uint64 number, FgRecord *record, uint
 		fg_audit_skip(&batch->writer, &batch->chain);
 	fg_audit_append(&batch->writer, &batch->chain, journal, number, record);
 	note_alert(batch, record, times);
-	batch->n_records++;
 }
 
 /*
@@ -224,6 +254,21 @@ hex_text(const uint8 *bytes)
 	return text;
 }
 
+/* The chain goes on where the table ends. */
+static void
+end_at(FgBatch *batch, const FgAnchor *last)
+{
+	batch->chain = *last;
+	batch->occupied = false;
+
+	/* nobody counts that far: somebody has put in a row to stop the count */
+	if (last->id > PG_INT64_MAX / 2)
+	{
+		fg_audit_contiguous_end(&batch->writer, &batch->chain);
+		batch->occupied = true;
+	}
+}
+
 /*
  * Where the chain goes on.  Without an anchor, after the journal was lost, it
  * is where the table ends; so it is after a crash, as the anchor may be older
@@ -234,12 +279,15 @@ static void
 find_end(FgBatch *batch)
 {
 	FgAnchor	last;
+	FgAnchor	first;
 	bool		exact;
+	bool		anchored = fg_journal_get_anchor(MyDatabaseId, &batch->chain, &exact);
 
-	(void) fg_audit_last(&batch->writer, &last);
-	if (!fg_journal_get_anchor(MyDatabaseId, &batch->chain, &exact))
+	fg_audit_ends(&batch->writer, &first, &last);
+	/* an anchor from an old backup may lie before what retention has removed */
+	if (!anchored || (!exact && batch->chain.id < first.id))
 	{
-		batch->chain = last;
+		end_at(batch, &last);
 		return;
 	}
 	if (last.id == batch->chain.id &&
@@ -252,7 +300,7 @@ find_end(FgBatch *batch)
 				   psprintf("event " INT64_FORMAT " of fortress.audit_log was changed or removed",
 							batch->chain.id), NULL);
 	else if (!exact)
-		batch->chain = last;
+		end_at(batch, &last);
 	else if (fg_journal_first_notice())
 		append_own(batch, "tamper", 0, 0,
 				   psprintf("rows were put into fortress.audit_log behind event " INT64_FORMAT,
@@ -269,25 +317,34 @@ import_record(FgBatch *batch, FgJournalRead result, const FgJournalRecord *found
 {
 	FgRecord	record;
 
-	if (result == FG_JOURNAL_RECORD)
+	uint64		last_number = result == FG_JOURNAL_RECORD ? found->number : found->last_number;
+
+	/* a copy of what this transaction has just written must be seen */
+	if (found->incarnation != batch->incarnation || found->number <= batch->number)
+		CommandCounterIncrement();
+	batch->incarnation = found->incarnation;
+	batch->number = last_number;
+
+	if (result == FG_JOURNAL_RECORD &&
+		fg_record_unpack(found->payload, found->length, &record))
 	{
-		if (fg_audit_has(&batch->writer, found->incarnation, found->number))
-			return;
-		if (fg_record_unpack(found->payload, found->length, &record))
-		{
-			batch->n_bytes += found->length;
-			append_row(batch, found->incarnation, found->number, &record, found->times);
-			return;
-		}
-	}
-	else if (fg_audit_has(&batch->writer, found->incarnation, found->last_number))
+		FgAuditFound there = fg_audit_find(&batch->writer, found->incarnation, found->number,
+										   &record);
+
+		/* a forged row must not keep it out; it has no place of its own then */
+		batch->n_bytes += found->length;
+		if (there != FG_AUDIT_SAME)
+			append_row(batch, found->incarnation,
+					   there == FG_AUDIT_NONE ? found->number : 0, &record, found->times);
 		return;
-	append_own(batch, "tamper", found->incarnation,
-			   result == FG_JOURNAL_RECORD ? found->number : found->last_number,
-			   result == FG_JOURNAL_RECORD || found->number == found->last_number ?
+	}
+	if (fg_audit_find(&batch->writer, found->incarnation, last_number, NULL) != FG_AUDIT_NONE)
+		return;
+	append_own(batch, "tamper", found->incarnation, last_number,
+			   found->number == last_number ?
 			   psprintf("record " UINT64_FORMAT " of the journal could not be read", found->number) :
 			   psprintf("records " UINT64_FORMAT " to " UINT64_FORMAT " of the journal could not be read",
-						found->number, found->last_number), NULL);
+						found->number, last_number), NULL);
 }
 
 /* Begins a transaction with the log open; false if somebody has it locked. */
@@ -365,7 +422,9 @@ fg_auditor_expire(FgJournalReader *reader)
 	FgBatch		batch;
 	FgAnchor	last = {0};
 	TimestampTz before;
+	TimestampTz oldest;
 	int64		first = 0;
+	bool		altered;
 	int			n;
 
 	if (fg_audit_retention == 0)
@@ -373,13 +432,30 @@ fg_auditor_expire(FgJournalReader *reader)
 	before = GetCurrentTimestamp() - (int64) fg_audit_retention * USECS_PER_SEC;
 	if (!begin_batch(&batch))
 		return FG_STEP_BUSY;
-	n = fg_audit_expire(&batch.writer, before, MAX_EXPIRED, &first, &last);
-	if (n == 0)
+	oldest = fg_audit_oldest(&batch.writer);
+	if (oldest == 0 || oldest >= before)
 	{
 		AbortCurrentTransaction();
 		return FG_STEP_IDLE;
 	}
+	n = fg_audit_expire(&batch.writer, before, MAX_EXPIRED, &first, &last, &altered);
+	if (n == 0 && !(altered && fg_journal_first_notice()))
+	{
+		/* what is old has to stay: until more events come this is not tried again */
+		AbortCurrentTransaction();
+		fg_journal_set_oldest(0);
+		return FG_STEP_IDLE;
+	}
 	find_end(&batch);
+	if (n == 0)
+	{
+		append_own(&batch, "tamper", 0, 0,
+				   psprintf("event " INT64_FORMAT " of fortress.audit_log is not as it was written, and is kept",
+							last.id + 1), NULL);
+		end_batch(&batch, reader);
+		fg_journal_set_oldest(0);
+		return FG_STEP_IDLE;
+	}
 	append_own(&batch, "audit_expired", 0, 0,
 			   psprintf("events " INT64_FORMAT " to " INT64_FORMAT " were older than fortress.audit_retention and have been removed",
 						first, last.id),

@@ -32,6 +32,8 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -40,6 +42,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/inet.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -72,11 +75,51 @@ enum
 	Natts_audit = Anum_audit_number
 };
 
-static const Oid column_types[Natts_audit] = {
-	INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, REGCLASSOID, INT8OID, INT8OID,
-	NAMEOID, NAMEOID, INETOID, TEXTOID, INT4OID, XID8OID, TEXTOID, JSONBOID,
-	BYTEAOID, INT8OID, INT8OID
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			columns[Natts_audit] = {
+	{"id", INT8OID}, {"at", TIMESTAMPTZOID}, {"event", TEXTOID},
+	{"operation", TEXTOID}, {"relation", REGCLASSOID}, {"rows", INT8OID},
+	{"max_rows", INT8OID}, {"session_role", NAMEOID}, {"actual_role", NAMEOID},
+	{"client_addr", INETOID}, {"application_name", TEXTOID}, {"pid", INT4OID},
+	{"xid", XID8OID}, {"query", TEXTOID}, {"detail", JSONBOID}, {"hash", BYTEAOID},
+	{"journal", INT8OID}, {"number", INT8OID}
 };
+
+static void pg_attribute_noreturn()
+refuse_altered(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"fortress.audit_log\" is not as the extension made it"),
+			 errdetail("%s", detail),
+			 errhint("Find out who did it, and make it as the extension's script has it.")));
+}
+
+/*
+ * An index with an expression or a condition is not filled by the functions that
+ * write here, and could bring in somebody's code.
+ */
+static void
+check_indexes(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		bool		plain = heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) &&
+			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+
+		index_close(index, AccessShareLock);
+		if (!plain)
+			refuse_altered("It has an index with an expression or a condition.");
+	}
+	list_free(indexes);
+}
 
 /* Positions mean what they meant when the table was made; more columns may follow. */
 static void
@@ -88,13 +131,26 @@ check_columns(Relation rel)
 
 	for (int i = 0; i < Natts_audit && !altered; i++)
 		altered = TupleDescAttr(desc, i)->attisdropped ||
-			TupleDescAttr(desc, i)->atttypid != column_types[i];
+			TupleDescAttr(desc, i)->atttypid != columns[i].type;
 	if (altered)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"fortress.audit_log\" is not as the extension made it"),
-				 errdetail("Its kind or its columns have been altered."),
-				 errhint("Find out who did it, and put the columns back as the extension's script has them.")));
+		refuse_altered("Its kind or its columns have been altered.");
+}
+
+/* What makes those who read the table see something else than what is in it. */
+static void
+check_appearance(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < Natts_audit; i++)
+	{
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), columns[i].name) != 0)
+			refuse_altered("Its columns have been renamed.");
+	}
+	if (rel->rd_rel->relrowsecurity || rel->rd_rules != NULL)
+		refuse_altered("It has row security or rules.");
+	if (find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		refuse_altered("Another table inherits from it, and its rows show as if they were here.");
 }
 
 /* ----------------------------------------------------------------
@@ -111,6 +167,7 @@ fg_audit_open(FgAuditWriter *writer)
 		return false;
 	writer->rel = table_open(relid, NoLock);
 	check_columns(writer->rel);
+	check_indexes(writer->rel);
 	writer->indexes = CatalogOpenIndexes(writer->rel);
 	return true;
 }
@@ -120,24 +177,6 @@ fg_audit_close(FgAuditWriter *writer)
 {
 	CatalogCloseIndexes(writer->indexes);
 	table_close(writer->rel, NoLock);
-}
-
-bool
-fg_audit_has(FgAuditWriter *writer, uint64 journal, uint64 number)
-{
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	bool		found;
-
-	ScanKeyInit(&keys[0], Anum_audit_journal, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum((int64) journal));
-	ScanKeyInit(&keys[1], Anum_audit_number, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum((int64) number));
-	scan = systable_beginscan(writer->rel, fg_catalog_relation("audit_log_number_key"),
-							  true, NULL, 2, keys);
-	found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	return found;
 }
 
 /* The hash of a row; false if it is no hash. */
@@ -180,22 +219,49 @@ open_id_index(void)
 	return index_open(fg_catalog_relation("audit_log_pkey"), AccessShareLock);
 }
 
-bool
-fg_audit_last(FgAuditWriter *writer, FgAnchor *last)
+static void
+end_of_log(Relation rel, ScanDirection direction, FgAnchor *anchor)
+{
+	Relation	index = open_id_index();
+	SysScanDesc scan = scan_ids(rel, index, NULL, 0, NULL);
+	HeapTuple	tuple = systable_getnext_ordered(scan, direction);
+
+	memset(anchor, 0, sizeof(*anchor));
+	if (HeapTupleIsValid(tuple))
+	{
+		anchor->id = row_id(tuple, RelationGetDescr(rel));
+		(void) row_hash(tuple, RelationGetDescr(rel), anchor->hash);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, NoLock);
+}
+
+void
+fg_audit_ends(FgAuditWriter *writer, FgAnchor *first, FgAnchor *last)
+{
+	end_of_log(writer->rel, ForwardScanDirection, first);
+	end_of_log(writer->rel, BackwardScanDirection, last);
+}
+
+void
+fg_audit_contiguous_end(FgAuditWriter *writer, FgAnchor *last)
 {
 	Relation	index = open_id_index();
 	SysScanDesc scan = scan_ids(writer->rel, index, NULL, 0, NULL);
-	HeapTuple	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	HeapTuple	tuple;
 
 	memset(last, 0, sizeof(*last));
-	if (HeapTupleIsValid(tuple))
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
-		last->id = row_id(tuple, RelationGetDescr(writer->rel));
+		int64		id = row_id(tuple, RelationGetDescr(writer->rel));
+
+		if (last->id != 0 && id != last->id + 1)
+			break;
+		last->id = id;
 		(void) row_hash(tuple, RelationGetDescr(writer->rel), last->hash);
 	}
 	systable_endscan_ordered(scan);
 	index_close(index, NoLock);
-	return last->id != 0;
 }
 
 /* The row with an id, or NULL; a copy. */
@@ -230,6 +296,39 @@ fg_audit_skip(FgAuditWriter *writer, FgAnchor *chain)
 {
 	while (find_id(writer->rel, chain->id + 1) != NULL)
 		chain->id++;
+}
+
+FgAuditFound
+fg_audit_find(FgAuditWriter *writer, uint64 journal, uint64 number, const FgRecord *record)
+{
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	FgAuditFound found = FG_AUDIT_NONE;
+
+	ScanKeyInit(&keys[0], Anum_audit_journal, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum((int64) journal));
+	ScanKeyInit(&keys[1], Anum_audit_number, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum((int64) number));
+	scan = systable_beginscan(writer->rel, fg_catalog_relation("audit_log_number_key"),
+							  true, NULL, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		no_at;
+		bool		no_event;
+		Datum		at = heap_getattr(tuple, Anum_audit_at, RelationGetDescr(writer->rel), &no_at);
+		Datum		event = heap_getattr(tuple, Anum_audit_event,
+										 RelationGetDescr(writer->rel), &no_event);
+
+		found = FG_AUDIT_OTHER;
+		if (record == NULL ||
+			(!no_at && !no_event && DatumGetTimestampTz(at) == record->at &&
+			 strcmp(TextDatumGetCString(event), record->event) == 0))
+			found = FG_AUDIT_SAME;
+	}
+	systable_endscan(scan);
+	return found;
 }
 
 static void
@@ -320,42 +419,10 @@ fg_audit_append(FgAuditWriter *writer, FgAnchor *chain, uint64 journal, uint64 n
 	values[Anum_audit_hash - 1] = PointerGetDatum(hash);
 	nulls[Anum_audit_hash - 1] = false;
 	put_int64((int64) journal, journal == 0, Anum_audit_journal, values, nulls);
-	put_int64((int64) number, journal == 0, Anum_audit_number, values, nulls);
+	put_int64((int64) number, number == 0, Anum_audit_number, values, nulls);
 
 	tuple = heap_form_tuple(desc, values, nulls);
 	CatalogTupleInsertWithInfo(writer->rel, tuple, writer->indexes);
-}
-
-int
-fg_audit_expire(FgAuditWriter *writer, TimestampTz before, int max, int64 *first,
-				FgAnchor *last)
-{
-	TupleDesc	desc = RelationGetDescr(writer->rel);
-	Relation	index = open_id_index();
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	FgAnchor	newest;
-	int			n = 0;
-
-	(void) fg_audit_last(writer, &newest);
-	scan = scan_ids(writer->rel, index, NULL, 0, NULL);
-	while (n < max && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
-	{
-		bool		isnull;
-		Datum		at = heap_getattr(tuple, Anum_audit_at, desc, &isnull);
-		int64		id = row_id(tuple, desc);
-
-		if (isnull || DatumGetTimestampTz(at) >= before || id >= newest.id)
-			break;
-		if (n++ == 0)
-			*first = id;
-		last->id = id;
-		(void) row_hash(tuple, desc, last->hash);
-		CatalogTupleDelete(writer->rel, &tuple->t_self);
-	}
-	systable_endscan_ordered(scan);
-	index_close(index, NoLock);
-	return n;
 }
 
 TimestampTz
@@ -372,7 +439,8 @@ fg_audit_oldest(FgAuditWriter *writer)
 		Datum		at = heap_getattr(tuple, Anum_audit_at, RelationGetDescr(writer->rel),
 									  &isnull);
 
-		oldest = isnull ? 0 : DatumGetTimestampTz(at);
+		/* 0 means none, and is the first moment of the year 2000 */
+		oldest = isnull ? 0 : DatumGetTimestampTz(at) == 0 ? 1 : DatumGetTimestampTz(at);
 	}
 	systable_endscan_ordered(scan);
 	index_close(index, NoLock);
@@ -389,6 +457,7 @@ fg_audit_scan_begin(FgAuditScan *scan)
 {
 	scan->rel = table_open(fg_catalog_relation("audit_log"), AccessShareLock);
 	check_columns(scan->rel);
+	check_appearance(scan->rel);
 	scan->index = open_id_index();
 	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan->scan = scan_ids(scan->rel, scan->index, scan->snapshot, 0, NULL);
@@ -418,6 +487,20 @@ fg_audit_scan_end(FgAuditScan *scan)
 	UnregisterSnapshot(scan->snapshot);
 	index_close(scan->index, NoLock);
 	table_close(scan->rel, NoLock);
+}
+
+/*
+ * A number that may be missing, which "none" says in C and NULL in the table; a
+ * row that says it otherwise was not written by the guard.
+ */
+static int64
+optional(FgAuditRow *row, Datum *values, bool *nulls, int attnum, int64 none)
+{
+	if (nulls[attnum - 1])
+		return none;
+	if (DatumGetInt64(values[attnum - 1]) == none)
+		row->complete = false;
+	return DatumGetInt64(values[attnum - 1]);
 }
 
 /* A value that must be there; 0 and "incomplete" where it is not. */
@@ -500,40 +583,28 @@ read_detail(FgAuditRow *row, Jsonb *json)
 	}
 }
 
-bool
-fg_audit_scan_next(FgAuditScan *scan, FgAuditRow *row)
+static void
+read_row(TupleDesc desc, HeapTuple tuple, FgAuditRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(scan->rel);
-	HeapTuple	tuple = systable_getnext_ordered(scan->scan, ForwardScanDirection);
 	FgRecord   *record = &row->record;
-	Datum	   *values;
-	bool	   *nulls;
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 	inet	   *address;
 
-	CHECK_FOR_INTERRUPTS();
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	values = palloc(sizeof(Datum) * desc->natts);
-	nulls = palloc(sizeof(bool) * desc->natts);
 	heap_deform_tuple(tuple, desc, values, nulls);
 
 	memset(row, 0, sizeof(*row));
 	row->complete = row_hash(tuple, desc, row->hash);
 	row->key.id = DatumGetInt64(needed(row, values, nulls, Anum_audit_id));
-	row->key.journal = nulls[Anum_audit_journal - 1] ? 0 :
-		(uint64) DatumGetInt64(values[Anum_audit_journal - 1]);
-	row->key.number = nulls[Anum_audit_number - 1] ? 0 :
-		(uint64) DatumGetInt64(values[Anum_audit_number - 1]);
+	row->key.journal = (uint64) optional(row, values, nulls, Anum_audit_journal, 0);
+	row->key.number = (uint64) optional(row, values, nulls, Anum_audit_number, 0);
 
 	record->at = DatumGetTimestampTz(needed(row, values, nulls, Anum_audit_at));
-	record->relid = nulls[Anum_audit_relation - 1] ? InvalidOid :
-		DatumGetObjectId(values[Anum_audit_relation - 1]);
-	record->rows = nulls[Anum_audit_rows - 1] ? -1 : DatumGetInt64(values[Anum_audit_rows - 1]);
-	record->max_rows = nulls[Anum_audit_max_rows - 1] ? -1 :
-		DatumGetInt64(values[Anum_audit_max_rows - 1]);
-	record->pid = nulls[Anum_audit_pid - 1] ? 0 : DatumGetInt32(values[Anum_audit_pid - 1]);
-	record->xid = nulls[Anum_audit_xid - 1] ? 0 :
-		U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_audit_xid - 1]));
+	record->relid = (Oid) optional(row, values, nulls, Anum_audit_relation, InvalidOid);
+	record->rows = optional(row, values, nulls, Anum_audit_rows, -1);
+	record->max_rows = optional(row, values, nulls, Anum_audit_max_rows, -1);
+	record->pid = (int32) optional(row, values, nulls, Anum_audit_pid, 0);
+	record->xid = (uint64) optional(row, values, nulls, Anum_audit_xid, 0);
 	if (!nulls[Anum_audit_client_addr - 1])
 	{
 		address = DatumGetInetPP(values[Anum_audit_client_addr - 1]);
@@ -552,5 +623,124 @@ fg_audit_scan_next(FgAuditScan *scan, FgAuditRow *row)
 		row->complete = false;
 	else
 		read_detail(row, DatumGetJsonbP(values[Anum_audit_detail - 1]));
+}
+
+bool
+fg_audit_scan_next(FgAuditScan *scan, FgAuditRow *row)
+{
+	HeapTuple	tuple = systable_getnext_ordered(scan->scan, ForwardScanDirection);
+
+	CHECK_FOR_INTERRUPTS();
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	read_row(RelationGetDescr(scan->rel), tuple, row);
 	return true;
+}
+
+/* ----------------------------------------------------------------
+ *		Retention
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * The hash before a row that is the first of the log: of the event that tells
+ * of the removal of the rows before it.
+ */
+static bool
+find_base(Relation rel, Relation index, int64 first, FgAnchor *base)
+{
+	MemoryContext old;
+	MemoryContext context;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = first == 1;
+
+	memset(base, 0, sizeof(*base));
+	if (found)
+		return true;
+	context = AllocSetContextCreate(CurrentMemoryContext, "fortress_guard retention",
+									ALLOCSET_DEFAULT_SIZES);
+	scan = scan_ids(rel, index, NULL, 0, NULL);
+	old = MemoryContextSwitchTo(context);
+	while (!found &&
+		   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+	{
+		FgAuditRow	row;
+
+		read_row(RelationGetDescr(rel), tuple, &row);
+		found = row.has_base && row.base.id == first - 1;
+		if (found)
+			*base = row.base;
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	systable_endscan_ordered(scan);
+	MemoryContextDelete(context);
+	return found;
+}
+
+/*
+ * A row that is not as it was written is kept: otherwise whoever changes its
+ * time would have it removed, with all traces of that.
+ */
+int
+fg_audit_expire(FgAuditWriter *writer, TimestampTz before, int max, int64 *first,
+				FgAnchor *last, bool *altered)
+{
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+	Relation	index = open_id_index();
+	MemoryContext old;
+	MemoryContext context;
+	ItemPointerData *places = palloc(sizeof(ItemPointerData) * max);
+	FgAnchor	newest;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		worth = false;
+	int			n = 0;
+
+	*altered = false;
+	end_of_log(writer->rel, BackwardScanDirection, &newest);
+	context = AllocSetContextCreate(CurrentMemoryContext, "fortress_guard retention",
+									ALLOCSET_DEFAULT_SIZES);
+	scan = scan_ids(writer->rel, index, NULL, 0, NULL);
+	old = MemoryContextSwitchTo(context);
+	while (n < max &&
+		   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		FgAuditRow	row;
+		uint8		hash[FG_HASH_LENGTH];
+
+		MemoryContextReset(context);
+		read_row(desc, tuple, &row);
+		if (row.record.at >= before || row.key.id >= newest.id)
+			break;
+		if (n == 0)
+		{
+			*first = row.key.id;
+			*altered = !find_base(writer->rel, index, row.key.id, last);
+			last->id = row.key.id - 1;
+		}
+		fg_record_hash(&row.key, &row.record, last->hash, hash);
+		if (*altered || !row.complete || row.key.id != last->id + 1 ||
+			memcmp(hash, row.hash, FG_HASH_LENGTH) != 0)
+		{
+			*altered = true;
+			break;
+		}
+		worth |= !row.has_base;
+		last->id = row.key.id;
+		memcpy(last->hash, row.hash, FG_HASH_LENGTH);
+		places[n++] = tuple->t_self;
+	}
+	MemoryContextSwitchTo(old);
+	systable_endscan_ordered(scan);
+	index_close(index, NoLock);
+	MemoryContextDelete(context);
+
+	/* to remove what only tells of an earlier removal would never end */
+	if (!worth)
+		n = 0;
+	for (int i = 0; i < n; i++)
+		CatalogTupleDelete(writer->rel, &places[i]);
+	return n;
 }

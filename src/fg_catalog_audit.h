@@ -43,10 +43,23 @@ typedef struct FgAuditWriter
  */
 extern bool fg_audit_open(FgAuditWriter *writer);
 extern void fg_audit_close(FgAuditWriter *writer);	/* keeps the lock */
-/* Is the record there that has this place in the journal? */
-extern bool fg_audit_has(FgAuditWriter *writer, uint64 journal, uint64 number);
-/* The row with the highest id; false if the log is empty. */
-extern bool fg_audit_last(FgAuditWriter *writer, FgAnchor *last);
+typedef enum FgAuditFound
+{
+	FG_AUDIT_NONE,
+	FG_AUDIT_SAME,				/* it is the record */
+	FG_AUDIT_OTHER				/* somebody else's row has its place */
+} FgAuditFound;
+
+/*
+ * What row has this place in the journal?  record NULL: whatever is there counts
+ * as the same.
+ */
+extern FgAuditFound fg_audit_find(FgAuditWriter *writer, uint64 journal, uint64 number,
+								  const FgRecord *record);
+/* The rows with the lowest and highest id; ids 0 if the log is empty. */
+extern void fg_audit_ends(FgAuditWriter *writer, FgAnchor *first, FgAnchor *last);
+/* The last row before the first gap in the ids. */
+extern void fg_audit_contiguous_end(FgAuditWriter *writer, FgAnchor *last);
 /* Has the row with the anchor's id its hash?  False too where it is missing. */
 extern bool fg_audit_holds(FgAuditWriter *writer, const FgAnchor *anchor);
 /* Moves the chain's id past rows that are in the way of the next one. */
@@ -59,10 +72,11 @@ extern void fg_audit_append(FgAuditWriter *writer, FgAnchor *chain, uint64 journ
 							uint64 number, FgRecord *record);
 /*
  * Removes rows from the beginning that are older than "before", at most "max",
- * but never the last one.  Returns how many; *first and *last tell which.
+ * but never the last one, and none from the first on that is not as it was
+ * written (*altered).  Returns how many; *first and *last tell which.
  */
 extern int	fg_audit_expire(FgAuditWriter *writer, TimestampTz before, int max,
-							int64 *first, FgAnchor *last);
+							int64 *first, FgAnchor *last, bool *altered);
 /* When the first row was recorded; 0: the log is empty. */
 extern TimestampTz fg_audit_oldest(FgAuditWriter *writer);
 

@@ -9,7 +9,9 @@
 #define FG_COMPAT_H
 
 #include "postgres.h"
+#include "catalog/pg_database.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 
@@ -40,6 +42,15 @@ fg_compat_find_setting(const char *name)
 	}
 	return NULL;
 }
+#endif
+
+/* does the current user own the database, or count as its owner? */
+#if PG_VERSION_NUM >= 160000
+#define fg_compat_owns_database(database) \
+	object_ownercheck(DatabaseRelationId, (database), GetUserId())
+#else
+#define fg_compat_owns_database(database) \
+	pg_database_ownercheck((database), GetUserId())
 #endif
 
 #endif							/* FG_COMPAT_H */

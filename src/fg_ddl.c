@@ -236,6 +236,10 @@ guard_drop(Oid object)
 	relid = dropped_table(object);
 	if (!OidIsValid(relid))
 		return;
+	/* with the extension, whose tables can't be looked into any more */
+	if (get_rel_namespace(relid) == fg_catalog_schema() ||
+		get_rel_namespace(relid) == get_namespace_oid("fortress_shadow", true))
+		return;
 	entry = fg_policy_lookup(relid);
 	if (entry != NULL)
 		ask_and_save(entry, relid);

@@ -14,10 +14,15 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/syscache.h"
 
+#include "fg_compat.h"
 #include "fg_ddl_database.h"
 #include "fg_guc.h"
 #include "fg_journal.h"
@@ -51,6 +56,33 @@ moves_tablespace(const AlterDatabaseStmt *stmt)
 	return false;
 }
 
+/*
+ * Those who may not do it get their error from the server; they must not be
+ * able to keep the worker away by asking.
+ */
+static bool
+may_have(Node *stmt, Oid database)
+{
+	HeapTuple	tuple;
+	bool		may;
+
+	if (fg_compat_owns_database(database))
+		return true;
+	if (!IsA(stmt, CreatedbStmt))
+		return false;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = may && ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return may;
+}
+
 Oid
 fg_ddl_database_begin(Node *stmt)
 {
@@ -79,8 +111,9 @@ fg_ddl_database_begin(Node *stmt)
 	if (name == NULL || !fg_preloaded)
 		return InvalidOid;
 	database = get_database_oid(name, true);
-	if (OidIsValid(database))
-		fg_journal_hold(database);
+	if (!OidIsValid(database) || !may_have(stmt, database))
+		return InvalidOid;
+	fg_journal_hold(database);
 	return database;
 }
 

@@ -514,8 +514,8 @@ stick_scope(uint64 scope)
  */
 
 /*
- * What all refusals have in common: the fields, and that the server does not
- * log a statement with a secret in it beside them.
+ * What all refusals have in common: the fields, and that the server logs
+ * no statement with a secret in it beside them, nor where it was called from.
  */
 static void
 add_table_fields(Oid relid)
@@ -523,7 +523,11 @@ add_table_fields(Oid relid)
 	char	   *name = get_rel_name(relid);
 	char	   *schema = get_namespace_name(get_rel_namespace(relid));
 
-	errhidestmt(fg_statement_shows_secret());
+	if (fg_statement_shows_secret())
+	{
+		errhidestmt(true);
+		errhidecontext(true);
+	}
 
 	if (schema != NULL)
 		err_generic_string(PG_DIAG_SCHEMA_NAME, schema);

@@ -54,10 +54,11 @@
 #define MAX_CONTEXT		8192
 #define MAX_DETAIL		8192
 
-/* An event that waits for the end of its transaction; in TopTransactionContext. */
+/* An event that waits for the end of its transaction. */
 typedef struct FgQueuedEvent
 {
 	dlist_node	link;
+	MemoryContext context;		/* of all of it */
 	int			level;			/* nest level that it belongs to */
 	bool		required;
 	FgRecord	record;
@@ -286,9 +287,13 @@ fg_event_write(const FgEvent *event)
 void
 fg_event_queue(const FgEvent *event, bool required)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	MemoryContext context = AllocSetContextCreate(TopTransactionContext,
+												  "fortress_guard event",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	FgQueuedEvent *queued = palloc0(sizeof(FgQueuedEvent));
 
+	queued->context = context;
 	fg_xact_touch();
 	queued->level = GetCurrentTransactionNestLevel();
 	queued->required = required;
@@ -361,7 +366,10 @@ event_subxact(SubXactEvent event, int level)
 		if (queued->level < level)
 			continue;
 		if (event == SUBXACT_EVENT_ABORT_SUB)
+		{
 			dlist_delete(&queued->link);
+			MemoryContextDelete(queued->context);
+		}
 		else
 			queued->level = level - 1;
 	}

@@ -189,8 +189,8 @@ fg_journal_reset(FgJournal *journal)
 	journal->dirty_from = PG_UINT64_MAX;
 	journal->frozen = 0;
 	fg_journal_clear_slots(journal);
-	journal->written = 0;
-	pg_atomic_write_u64(&journal->settled, 0);
+	/* a ticket is never given twice: somebody may be waiting for one */
+	pg_atomic_write_u64(&journal->settled, journal->written);
 	journal->n_failed = 0;
 	journal->read_seq = 0;
 	journal->read_offset = 0;
@@ -607,6 +607,7 @@ fg_journal_sync(uint64 ticket)
 {
 	FgJournal  *journal = own_journal;
 	uint64		first = ticket;
+	bool		forgotten = false;
 
 	if (ticket == 0)
 		return true;
@@ -617,17 +618,19 @@ fg_journal_sync(uint64 ticket)
 	first_unsynced = 0;
 
 	HOLD_INTERRUPTS();
-	while (pg_atomic_read_u64(&journal->settled) < ticket)
+	/* what was written may be gone, if the extension was dropped meanwhile */
+	while (!forgotten && pg_atomic_read_u64(&journal->settled) < ticket)
 	{
 		/* whoever has the lock may be syncing what was written before ours */
 		if (!LWLockAcquireOrWait(&journal->sync_lock.lock, LW_EXCLUSIVE))
 			continue;
 		if (pg_atomic_read_u64(&journal->settled) < ticket)
 			sync_writes(journal);
+		forgotten = pg_atomic_read_u64(&journal->settled) < ticket;
 		LWLockRelease(&journal->sync_lock.lock);
 	}
 	RESUME_INTERRUPTS();
-	return !writes_failed(journal, first, ticket);
+	return !forgotten && !writes_failed(journal, first, ticket);
 }
 
 void

@@ -116,6 +116,7 @@ typedef struct FgJournalInfo
 	Oid			database;
 	bool		has_work;		/* there are records, or files of an earlier run */
 	uint64		appended;		/* how many records came in this run */
+	uint64		commits;		/* how often fg_journal_read_commit() was called */
 	bool		held;			/* fg_journal_hold() */
 	pid_t		worker;			/* 0: none */
 	FgAnchor	anchor;

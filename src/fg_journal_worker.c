@@ -409,6 +409,7 @@ fg_journal_list(FgJournalInfo **infos)
 		info->database = journal->database;
 		info->has_work = journal_has_work(journal);
 		info->appended = journal->written;
+		info->commits = journal->commits;
 		info->held = journal->holds > 0;
 		info->worker = journal->worker;
 		info->anchor = journal->anchor;

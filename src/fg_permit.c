@@ -278,6 +278,8 @@ fg_exempt(PG_FUNCTION_ARGS)
 	appendStringInfo(&line, "exemption " INT64_FORMAT " of role %s", id,
 					 GetUserNameFromId(row.role, false));
 	append_bounds(&line, row.operations, row.valid_until);
+	if (row.reason != NULL)
+		appendStringInfo(&line, ", reason: %s", row.reason);
 	write_event("exemption_granted", row.relid, row.max_rows, line.data);
 	PG_RETURN_INT64(id);
 }
@@ -375,6 +377,8 @@ fg_issue_token(PG_FUNCTION_ARGS)
 		appendStringInfo(&line, ", role %s", GetUserNameFromId(row.role, false));
 	foreach(cell, row.relids)
 		appendStringInfo(&line, ", table %s", fg_event_relation(lfirst_oid(cell)));
+	if (row.reason != NULL)
+		appendStringInfo(&line, ", reason: %s", row.reason);
 	write_event("token_issued", InvalidOid, row.max_rows, line.data);
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }
