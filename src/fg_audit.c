@@ -38,6 +38,7 @@
 
 #include "fg_catalog.h"
 #include "fg_catalog_audit.h"
+#include "fg_guc.h"
 #include "fg_journal.h"
 
 /* how long the import may stand still before it counts as failed */
@@ -218,8 +219,9 @@ fg_verify_audit(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	(void) fg_catalog_schema();
 
-	/* a server of a single user has no auditor */
-	if (IsUnderPostmaster && !RecoveryInProgress() && !fg_journal_wait_imported(IMPORT_TIMEOUT_MS))
+	/* without the preload, and on a server of a single user, there is no auditor */
+	if (fg_preloaded && IsUnderPostmaster && !RecoveryInProgress() &&
+		!fg_journal_wait_imported(IMPORT_TIMEOUT_MS))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("could not wait for the import of the audit journal"),
@@ -233,12 +235,6 @@ fg_verify_audit(PG_FUNCTION_ARGS)
 	nulls[2] = !check.bad;
 	nulls[3] = check.rows == 0;
 	if (check.rows > 0)
-	{
-		char		digits[FG_HASH_LENGTH * 2 + 1];
-
-		hex_encode((const char *) check.end.hash, FG_HASH_LENGTH, digits);
-		digits[FG_HASH_LENGTH * 2] = '\0';
-		values[3] = CStringGetTextDatum(digits);
-	}
+		values[3] = CStringGetTextDatum(fg_crypto_hex(check.end.hash));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -505,7 +505,6 @@ log_digests(void)
 
 	for (int i = 0; i < n_infos; i++)
 	{
-		char		digits[FG_HASH_LENGTH * 2 + 1];
 		char	   *name;
 
 		if (infos[i].anchor.id == 0)
@@ -513,11 +512,9 @@ log_digests(void)
 		name = database_name(infos[i].database);
 		if (name == NULL)
 			continue;
-		hex_encode((const char *) infos[i].anchor.hash, FG_HASH_LENGTH, digits);
-		digits[FG_HASH_LENGTH * 2] = '\0';
 		ereport(LOG,
 				(errmsg("fortress_guard digest: database \"%s\" event " INT64_FORMAT " hash %s",
-						name, infos[i].anchor.id, digits)));
+						name, infos[i].anchor.id, fg_crypto_hex(infos[i].anchor.hash))));
 	}
 }
 

@@ -244,16 +244,6 @@ append_own(FgBatch *batch, const char *event, uint64 journal, uint64 number,
 			(errmsg("fortress_guard %s: %s", event, message)));
 }
 
-static char *
-hex_text(const uint8 *bytes)
-{
-	char	   *text = palloc(FG_HASH_LENGTH * 2 + 1);
-
-	hex_encode((const char *) bytes, FG_HASH_LENGTH, text);
-	text[FG_HASH_LENGTH * 2] = '\0';
-	return text;
-}
-
 /* The chain goes on where the table ends. */
 static void
 end_at(FgBatch *batch, const FgAnchor *last)
@@ -316,7 +306,6 @@ static void
 import_record(FgBatch *batch, FgJournalRead result, const FgJournalRecord *found)
 {
 	FgRecord	record;
-
 	uint64		last_number = result == FG_JOURNAL_RECORD ? found->number : found->last_number;
 
 	/* a copy of what this transaction has just written must be seen */
@@ -460,7 +449,7 @@ fg_auditor_expire(FgJournalReader *reader)
 			   psprintf("events " INT64_FORMAT " to " INT64_FORMAT " were older than fortress.audit_retention and have been removed",
 						first, last.id),
 			   psprintf("\"first\": " INT64_FORMAT ", \"last\": " INT64_FORMAT ", \"hash\": \"%s\"",
-						first, last.id, hex_text(last.hash)));
+						first, last.id, fg_crypto_hex(last.hash)));
 	end_batch(&batch, reader);
 	return FG_STEP_DONE;
 }

@@ -110,6 +110,16 @@ fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH])
 	fg_crypto_hash_bytes(text, strlen(text), hash);
 }
 
+char *
+fg_crypto_hex(const uint8 hash[FG_HASH_LENGTH])
+{
+	char	   *digits = palloc(FG_HASH_LENGTH * 2 + 1);
+
+	hex_encode((const char *) hash, FG_HASH_LENGTH, digits);
+	digits[FG_HASH_LENGTH * 2] = '\0';
+	return digits;
+}
+
 bool
 fg_crypto_equal(const uint8 *a, const uint8 *b, size_t length)
 {

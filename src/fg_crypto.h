@@ -24,6 +24,8 @@ extern bool fg_crypto_token_well_formed(const char *text);
 /* SHA-256 of the bytes, of the text; inside transactions only. */
 extern void fg_crypto_hash_bytes(const void *data, size_t length, uint8 hash[FG_HASH_LENGTH]);
 extern void fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH]);
+/* The hash in hex digits; palloc'd. */
+extern char *fg_crypto_hex(const uint8 hash[FG_HASH_LENGTH]);
 /* In a time that depends on nothing but the length. */
 extern bool fg_crypto_equal(const uint8 *a, const uint8 *b, size_t length);
 

@@ -408,7 +408,7 @@ write_record(FgJournal *journal, const char *payload, uint32 length, uint64 same
 	header.first = journal->first;
 	header.offset = journal->end;
 	header.length = length;
-	header.payload_crc = fg_journal_payload_crc(payload, length);
+	header.payload_crc = fg_journal_crc(payload, length);
 	fg_journal_record_seal(&header);
 	if (size > sizeof(small_buffer) && (buffer = malloc(size)) == NULL)
 		return FG_WRITE_FAILED;

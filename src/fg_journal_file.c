@@ -341,13 +341,9 @@ static uint32
 header_crc(const FgJournalFileHeader *header)
 {
 	FgJournalFileHeader copy = *header;
-	pg_crc32c	crc;
 
 	copy.crc = 0;
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, &copy, sizeof(copy));
-	FIN_CRC32C(crc);
-	return crc;
+	return fg_journal_crc((const char *) &copy, sizeof(copy));
 }
 
 void
@@ -395,13 +391,9 @@ static uint32
 record_crc(const FgJournalRecordHeader *header)
 {
 	FgJournalRecordHeader copy = *header;
-	pg_crc32c	crc;
 
 	copy.crc = 0;
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, &copy, sizeof(copy));
-	FIN_CRC32C(crc);
-	return crc;
+	return fg_journal_crc((const char *) &copy, sizeof(copy));
 }
 
 void
@@ -428,7 +420,7 @@ fg_journal_record_valid(const FgJournalRecordHeader *header, uint64 offset)
 }
 
 uint32
-fg_journal_payload_crc(const char *payload, uint32 length)
+fg_journal_crc(const char *payload, uint32 length)
 {
 	pg_crc32c	crc;
 
@@ -468,7 +460,7 @@ fg_journal_copy(const char *from_path, uint64 offset, uint64 end,
 				break;
 		}
 		if (pg_pread(from_fd, buffer, size, (off_t) offset) != (ssize_t) size ||
-			header.payload_crc != fg_journal_payload_crc(buffer + sizeof(header), header.length))
+			header.payload_crc != fg_journal_crc(buffer + sizeof(header), header.length))
 			break;
 
 		if (!any)

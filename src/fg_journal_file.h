@@ -120,7 +120,7 @@ extern bool fg_journal_header_read(const char *path, FgJournalFileHeader *header
 extern uint64 fg_journal_record_size(uint32 length);
 extern void fg_journal_record_seal(FgJournalRecordHeader *header);
 extern bool fg_journal_record_valid(const FgJournalRecordHeader *header, uint64 offset);
-extern uint32 fg_journal_payload_crc(const char *payload, uint32 length);
+extern uint32 fg_journal_crc(const char *payload, uint32 length);
 /*
  * Copies the records from "offset" to "end" of a file to the beginning of
  * another one; *first is the number of the first one (not set if there is

@@ -296,7 +296,7 @@ reader_scan(FgJournalReader *reader, FgJournalRecord *record)
 	data = reader_fetch(reader, offset, sizeof(header) + header.length);
 	reader->offset = Min(offset + size, reader->limit);
 	if (data == NULL ||
-		fg_journal_payload_crc(data + sizeof(header), header.length) != header.payload_crc)
+		fg_journal_crc(data + sizeof(header), header.length) != header.payload_crc)
 	{
 		if (!reader->current && reader_torn(reader, reader->offset, &header))
 		{

@@ -105,6 +105,8 @@ isnt((attempt($node, "SELECT fortress.protect('bare')"))[0],
 	'', 'protect() fails without the preload');
 isnt((attempt($node, "SELECT fortress.unprotect('guarded')"))[0],
 	'', 'unprotect() fails without the preload');
+is( $node->safe_psql('postgres', 'SELECT ok, rows > 0 FROM fortress.verify_audit()'),
+	't|t', 'the audit log can be verified without it');
 
 # And back
 

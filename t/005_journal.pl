@@ -560,5 +560,61 @@ like(in_tampered($check), qr/^f\|1[67]$/, 'and with rows that were put there');
 is(in_tampered(q{SELECT event, detail ->> 'message' FROM fortress.audit_log WHERE id = 17}),
 	'tamper|rows were put into fortress.audit_log behind event 15', 'of which an event tells, too');
 
+
+# Ways to bring the auditor to remove, skip or stop
+
+$node->safe_psql('postgres', 'CREATE DATABASE attacked');
+sub in_attacked { my ($status, $out, $err) = $node->psql('attacked', $_[0]); return "$err$out"; }
+my $attempt = 'DO $$BEGIN DELETE FROM t WHERE id > 0; EXCEPTION WHEN OTHERS THEN NULL; END$$';
+my $result = 'SELECT ok, first_bad FROM fortress.verify_audit()';
+my $blocked = q{SELECT count(*) FROM fortress.audit_log WHERE event = 'blocked'};
+in_attacked(q{CREATE EXTENSION fortress_guard; CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 200) i;
+	SELECT fortress.protect('t', archive => 'none')});
+in_attacked($attempt) for 1 .. 4;
+is(in_attacked($result), 't|', 'four attempts are recorded');
+
+in_attacked(q{UPDATE fortress.audit_log SET at = '2000-01-01' WHERE id <= 3});
+in_attacked($attempt);
+ok( $node->poll_query_until('attacked',
+		q{SELECT EXISTS (SELECT FROM fortress.audit_log WHERE event = 'tamper' AND detail ->> 'message' LIKE 'event 1 %is kept')}),
+	'retention notices rows whose time was changed');
+is(in_attacked('SELECT count(*) FROM fortress.audit_log WHERE id <= 3'), '3', 'and keeps them');
+is(in_attacked($result), 'f|1', 'so that they are found');
+
+is(in_attacked(q{CREATE INDEX odd ON fortress.audit_log ((detail ->> 'sqlstate'))}), '', 'an index with an expression is made');
+$before = in_attacked($blocked);
+in_attacked($attempt);
+ok($node->poll_query_until('attacked', 'SELECT true'), 'with it the server goes on');
+in_attacked('DROP INDEX fortress.odd');
+in_attacked('SELECT fortress.verify_audit()');
+is(in_attacked($blocked), $before + 1, 'and without it the event is taken in');
+
+is( in_attacked(q{INSERT INTO fortress.audit_log (id, at, event, detail, hash, journal, number)
+	SELECT 1000000 + i, now(), 'x', '{}', '\x00', j.journal, j.number + i
+	FROM generate_series(1, 5) i, (SELECT journal, number FROM fortress.audit_log WHERE number IS NOT NULL ORDER BY id DESC LIMIT 1) j}),
+	'', 'rows are put in at the places of events to come');
+in_attacked($attempt) for 1 .. 3;
+in_attacked('SELECT fortress.verify_audit()');
+is(in_attacked($blocked), $before + 4, 'which does not keep these out');
+
+foreach my $change (
+	['ALTER TABLE fortress.audit_log ENABLE ROW LEVEL SECURITY', 'row security'],
+	['CREATE TABLE child () INHERITS (fortress.audit_log)', 'a table that inherits from it'],
+	['ALTER TABLE fortress.audit_log RENAME session_role TO x', 'renamed columns'])
+{
+	like(in_attacked("BEGIN; $change->[0]; $result; ROLLBACK"), qr/audit_log" is not as the extension made it/, "$change->[1] is found");
+}
+is(in_attacked('UPDATE fortress.audit_log SET rows = -1 WHERE id = 1; DELETE FROM fortress.audit_log WHERE id = 0'), '', 'a missing value is replaced');
+is(in_attacked($result), 'f|1', 'and found');
+
+# The extension goes with all that it has, and its journal with it
+
+$oid = in_attacked(q{SELECT oid FROM pg_database WHERE datname = current_database()});
+in_attacked('CREATE TABLE u (id int PRIMARY KEY); SELECT fortress.protect($$u$$); DROP EXTENSION fortress_guard CASCADE');
+is(in_attacked(q{SELECT count(*) FROM pg_extension WHERE extname = 'fortress_guard'}), '0', 'DROP EXTENSION CASCADE drops it with its archives');
+is(join(' ', glob($node->data_dir . "/pg_fortress/$oid.journal*")), '', 'and its journal');
+like(in_attacked('BEGIN; CREATE EXTENSION fortress_guard; DROP EXTENSION fortress_guard; PREPARE TRANSACTION $$fg$$'),
+	qr/cannot PREPARE a transaction that has dropped extension fortress_guard|prepared transactions are disabled/, 'it is not dropped in two phases');
+
 $node->stop;
 done_testing();
