@@ -26,34 +26,53 @@ OBJS = \
 	src/fg_catalog.o \
 	src/fg_catalog_audit.o \
 	src/fg_catalog_auth.o \
+	src/fg_catalog_schema.o \
 	src/fg_client.o \
 	src/fg_change.o \
 	src/fg_counter.o \
 	src/fg_crypto.o \
 	src/fg_ddl.o \
+	src/fg_ddl_admin.o \
+	src/fg_ddl_command.o \
 	src/fg_ddl_database.o \
+	src/fg_ddl_drop.o \
+	src/fg_ddl_follow.o \
+	src/fg_ddl_role.o \
+	src/fg_ddl_table.o \
+	src/fg_ddl_type.o \
 	src/fg_decide.o \
+	src/fg_enact.o \
 	src/fg_event.o \
 	src/fg_executor.o \
+	src/fg_executor_admin.o \
 	src/fg_executor_watch.o \
 	src/fg_guc.o \
 	src/fg_install.o \
 	src/fg_journal.o \
 	src/fg_journal_file.o \
 	src/fg_journal_read.o \
+	src/fg_journal_state.o \
 	src/fg_journal_worker.o \
+	src/fg_label.o \
+	src/fg_own.o \
 	src/fg_permit.o \
 	src/fg_policy.o \
 	src/fg_record.o \
+	src/fg_remote.o \
 	src/fg_restore.o \
 	src/fg_restore_sql.o \
+	src/fg_schema.o \
 	src/fg_shadow.o \
 	src/fg_shadow_ddl.o \
 	src/fg_statement.o \
 	src/fg_statement_lex.o \
 	src/fg_trigger.o \
+	src/fg_trigger_remote.o \
 	src/fg_tally.o \
 	src/fg_types.o \
+	src/fg_verify.o \
+	src/fg_verify_object.o \
+	src/fg_verify_table.o \
 	src/fg_view.o \
 	src/fg_where.o \
 	src/fg_xact.o

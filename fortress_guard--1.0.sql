@@ -53,10 +53,34 @@ CREATE TABLE fortress.policy (
 	require_where boolean NOT NULL,
 	archive text NOT NULL CHECK (archive IN ('none', 'delete', 'update', 'delete,update')),
 	columns name[],
+	schema_policy bigint,
 	CONSTRAINT policy_pkey PRIMARY KEY (relation)
 );
 COMMENT ON TABLE fortress.policy IS 'one row for each protected table';
 COMMENT ON COLUMN fortress.policy.columns IS 'UPDATE of these columns only is guarded; NULL: of all';
+COMMENT ON COLUMN fortress.policy.schema_policy IS 'id in fortress.schema_policy of the protected schema that gave it; NULL: a policy of its own';
+
+CREATE SEQUENCE fortress.schema_policy_id_seq;
+CREATE TABLE fortress.schema_policy (
+	id bigint NOT NULL,
+	schema_oid oid NOT NULL,
+	schema_name name NOT NULL,
+	database_oid oid NOT NULL,
+	database_system bigint NOT NULL,
+	mode text NOT NULL CHECK (mode IN ('block', 'audit', 'off')),
+	require_where boolean NOT NULL,
+	archive text NOT NULL CHECK (archive IN ('none', 'delete', 'update', 'delete,update')),
+	delete_rows bigint CHECK (delete_rows >= 0),
+	update_rows bigint CHECK (update_rows >= 0),
+	hourly_delete_rows bigint CHECK (hourly_delete_rows >= 0),
+	hourly_update_rows bigint CHECK (hourly_update_rows >= 0),
+	CONSTRAINT schema_policy_pkey PRIMARY KEY (id)
+);
+COMMENT ON TABLE fortress.schema_policy IS 'one row for each protected schema: what the tables are given that come into being there';
+COMMENT ON COLUMN fortress.schema_policy.schema_name IS 'where there is no schema with that oid, or in another database, the name counts';
+COMMENT ON COLUMN fortress.schema_policy.database_oid IS 'with database_system: the database, and the cluster''s system identifier, in which schema_oid counts';
+COMMENT ON COLUMN fortress.schema_policy.delete_rows IS 'per transaction; NULL: no limit';
+COMMENT ON COLUMN fortress.schema_policy.hourly_delete_rows IS 'per hour by role; NULL: no limit';
 
 CREATE TABLE fortress.row_limit (
 	relation regclass NOT NULL,
@@ -114,10 +138,12 @@ CREATE TABLE fortress.token (
 	issued_by name NOT NULL,
 	issued_at timestamptz NOT NULL,
 	revoked_at timestamptz,
+	origin text NOT NULL CHECK (origin IN ('secret', 'request', 'totp')),
+	request bigint,
 	CONSTRAINT token_pkey PRIMARY KEY (id),
 	CONSTRAINT token_hash_key UNIQUE (hash)
 );
-COMMENT ON TABLE fortress.token IS 'issued tokens; of the secret only the SHA-256 hash is kept';
+COMMENT ON TABLE fortress.token IS 'permissions for a number of transactions: issued tokens, of whose secret only the SHA-256 hash is kept, and what approved requests and TOTP codes have opened';
 
 CREATE TABLE fortress.token_use (
 	token bigint NOT NULL,
@@ -174,6 +200,8 @@ COMMENT ON COLUMN fortress.audit_log.journal IS 'with number: the place in the j
 SELECT pg_catalog.pg_extension_config_dump('fortress.audit_log', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.policy', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.row_limit', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.schema_policy', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.schema_policy_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.shadow', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.exemption', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.exemption_id_seq', '');
@@ -181,7 +209,7 @@ SELECT pg_catalog.pg_extension_config_dump('fortress.token', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.token_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.token_use', '');
 
-GRANT SELECT ON fortress.policy, fortress.row_limit, fortress.shadow
+GRANT SELECT ON fortress.policy, fortress.row_limit, fortress.schema_policy, fortress.shadow
 	TO fortress_admin, fortress_operator, fortress_auditor;
 
 CREATE VIEW fortress.exemptions AS
@@ -198,7 +226,8 @@ CREATE VIEW fortress.tokens AS
 		t.reason, t.issued_by, t.issued_at, t.revoked_at,
 		coalesce(u.uses, 0) AS used, coalesce(u.rows, 0) AS rows_used, u.last_used_at,
 		t.revoked_at IS NULL AND t.valid_until > pg_catalog.clock_timestamp()
-			AND coalesce(coalesce(u.uses, 0) < t.uses, true) AS active
+			AND coalesce(coalesce(u.uses, 0) < t.uses, true) AS active,
+		t.origin, t.request
 	FROM fortress.token t
 	LEFT JOIN (SELECT x.token, pg_catalog.count(*) AS uses, pg_catalog.sum(x.rows)::bigint AS rows,
 					pg_catalog.max(x.used_at) AS last_used_at
@@ -237,6 +266,23 @@ COMMENT ON FUNCTION fortress.unprotect(regclass) IS
 'ends the protection of a table; its archive stays; for fortress_admin and superusers';
 REVOKE ALL ON FUNCTION fortress.unprotect(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fortress.unprotect(regclass) TO fortress_admin;
+
+CREATE FUNCTION fortress.protect_schema(schema regnamespace, mode text DEFAULT NULL, delete_rows bigint DEFAULT NULL,
+	update_rows bigint DEFAULT NULL, require_where boolean DEFAULT NULL, archive text DEFAULT NULL) RETURNS bigint
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_protect_schema';
+COMMENT ON FUNCTION fortress.protect_schema(regnamespace, text, bigint, bigint, boolean, text) IS
+'protects all tables of a schema that have no policy yet, and every table that is created, moved or restored into it later, or changes what is given of the policies that it gave; returns how many tables came under protection; for fortress_admin and superusers';
+REVOKE ALL ON FUNCTION fortress.protect_schema(regnamespace, text, bigint, bigint, boolean, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.protect_schema(regnamespace, text, bigint, bigint, boolean, text) TO fortress_admin;
+
+CREATE FUNCTION fortress.unprotect_schema(schema regnamespace) RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_unprotect_schema';
+COMMENT ON FUNCTION fortress.unprotect_schema(regnamespace) IS
+'ends what protect_schema began: the policies that it gave to tables that are still in the schema, and that new tables there get one; tables with a policy of their own keep it, archives stay; for fortress_admin and superusers';
+REVOKE ALL ON FUNCTION fortress.unprotect_schema(regnamespace) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.unprotect_schema(regnamespace) TO fortress_admin;
 
 CREATE FUNCTION fortress.set_mode(relation regclass, mode text) RETURNS void
 LANGUAGE C
@@ -314,6 +360,18 @@ REVOKE ALL ON FUNCTION fortress.revoke_token(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fortress.revoke_token(bigint) TO fortress_admin;
 
 ----------------------------------------------------------------------------
+-- Dropping the database
+----------------------------------------------------------------------------
+
+CREATE FUNCTION fortress.allow_drop_database(valid_for interval DEFAULT '10 minutes') RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_allow_drop_database';
+COMMENT ON FUNCTION fortress.allow_drop_database(interval) IS
+'lets this database, which has protected tables, be dropped from another one, valid_for that long; for fortress_admin and superusers';
+REVOKE ALL ON FUNCTION fortress.allow_drop_database(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.allow_drop_database(interval) TO fortress_admin;
+
+----------------------------------------------------------------------------
 -- Witness
 ----------------------------------------------------------------------------
 
@@ -324,6 +382,15 @@ COMMENT ON FUNCTION fortress.verify_audit() IS
 'waits until what is in the journal has been taken in, then checks the hash chain of fortress.audit_log: first_bad is the id of the first row that was changed, removed or put in (NULL: none), head the last row''s hash in hex digits (NULL: no rows); for fortress_admin, fortress_auditor and superusers';
 REVOKE ALL ON FUNCTION fortress.verify_audit() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fortress.verify_audit() TO fortress_admin, fortress_auditor;
+
+CREATE FUNCTION fortress.verify_guard()
+RETURNS TABLE (piece text, ok boolean, detail text, fix text)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_verify_guard';
+COMMENT ON FUNCTION fortress.verify_guard() IS
+'looks at every piece of the guard: ok is false where something is wrong, as detail says, and fix is what mends it; ok is NULL where it could not be told; for fortress_admin, fortress_auditor and superusers';
+REVOKE ALL ON FUNCTION fortress.verify_guard() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.verify_guard() TO fortress_admin, fortress_auditor;
 
 ----------------------------------------------------------------------------
 -- Witness: views

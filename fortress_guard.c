@@ -31,8 +31,12 @@
 #include "fg_event.h"
 #include "fg_executor.h"
 #include "fg_guc.h"
+#include "fg_install.h"
 #include "fg_journal.h"
+#include "fg_label.h"
+#include "fg_own.h"
 #include "fg_policy.h"
+#include "fg_trigger.h"
 #include "fg_xact.h"
 
 PG_MODULE_MAGIC;
@@ -82,9 +86,13 @@ _PG_init(void)
 	fg_budget_setup();
 	fg_catalog_setup();
 	fg_policy_setup();
+	fg_label_setup();
+	fg_install_setup();
 	fg_auth_setup();
 	fg_decide_setup();
+	fg_own_setup();
 	fg_executor_setup();
+	fg_trigger_setup();
 	fg_ddl_setup();
 	fg_preloaded = true;
 }

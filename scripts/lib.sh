@@ -41,6 +41,8 @@ fg_begin()
 {
 	local base=${TMPDIR:-/tmp}
 
+	# before the working directory changes
+	[ -z "${FG_CACHE:-}" ] || FG_CACHE=$(realpath -m "$FG_CACHE")
 	# a socket's path has room for some hundred characters only
 	[ ${#base} -le 40 ] || base=/tmp
 	FG_TMP=$(mktemp -d "$base/fortress_guard.XXXXXX")
@@ -245,6 +247,123 @@ fg_choose()
 }
 
 #---------------------------------------------------------------------------
+# PostgreSQL's source
+#---------------------------------------------------------------------------
+
+# fg_source: sets FG_MINOR, the server's version; FG_MAJOR; and FG_SOURCE, the
+# directory with the source of the same version, if Debian's source package of
+# it is to be had, or else the nearest: orig.tar.*, and beside it bin/psql if
+# the versions differ.  It is kept in the directory FG_CACHE, if that is set.
+#
+# An older suite of tests is not made for a newer psql: one that has learnt to
+# skip the lines after a COPY FROM STDIN that failed skips half of "privileges"
+# and of "alter_table", where older suites have no line that ends the data.
+fg_source()
+{
+	local version prepared=
+	local cache=${FG_CACHE:-$FG_TMP/cache} apt=$FG_TMP/apt
+
+	FG_MINOR=$("$FG_BINDIR/postgres" --version | sed -E 's/^[^0-9]*([0-9.]+).*/\1/')
+	FG_MAJOR=${FG_MINOR%%.*}
+	command -v bzip2 >/dev/null || fg_install bzip2
+	mkdir -p "$cache" "$apt"
+	: >"$apt/log"
+	[ -n "$(fg_source_versions)" ] || {
+		say "# apt's lists are empty: apt-get update"
+		(fg_root apt-get update -qq) >>"$apt/log" 2>&1 || true
+	}
+	for version in $(fg_source_versions); do
+		FG_SOURCE=$cache/source-$version
+		[ ! -d "$FG_SOURCE" ] || return 0
+		if [ -z "$prepared" ]; then
+			fg_source_lists || break
+			# a place without sources is no reason to give up the others
+			fg_source_apt update || true
+			prepared=yes
+		fi
+		if fg_source_download "$version"; then
+			return
+		fi
+		say "# there is no source package postgresql-$FG_MAJOR $version to be had"
+	done
+	for FG_SOURCE in "$cache/source-$FG_MAJOR".*; do
+		[ ! -d "$FG_SOURCE" ] || return 0
+	done
+	tail -n 20 "$apt/log" >&2
+	fail "PostgreSQL's source package is neither in apt's reach nor in FG_CACHE"
+}
+
+# The versions of Debian's package that apt knows, one a line: those of the
+# server's minor version first, then the newest first.
+fg_source_versions()
+{
+	apt-cache madison "postgresql-$FG_MAJOR" 2>/dev/null |
+		awk -F ' *[|] *' '$3 ~ /Packages$/ { print $2 }' | awk '!seen[$0]++' |
+		awk -v wanted="$FG_MINOR" 'index($0, wanted "-") == 1 { print; next } { other[++n] = $0 }
+			END { for (i = 1; i <= n; i++) print other[i] }'
+}
+
+# The machine's own places of packages, turned into places of sources, in a
+# directory that apt is pointed to.  The machine's lists stay as they are.
+fg_source_lists()
+{
+	local file uris n=0
+
+	mkdir -p "$apt/parts" "$apt/lists/partial" "$apt/cache/archives/partial"
+	uris=$(apt-cache madison "postgresql-$FG_MAJOR" 2>/dev/null |
+		sed -nE 's,^.*\| *([a-z+]+:[^ ]+) .* Packages$,\1,p' | sort -u)
+	[ -n "$uris" ] || return 1
+	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+		[ -r "$file" ] || continue
+		grep -qF "$uris" "$file" || continue
+		n=$((n + 1))
+		case $file in
+			*.sources) sed -E 's/^Types:.*/Types: deb-src/' "$file" >"$apt/parts/$n.sources" ;;
+			*) sed -nE 's/^[ \t]*deb[ \t]+/deb-src /p' "$file" >"$apt/parts/$n.list" ;;
+		esac
+	done
+	[ $n -gt 0 ]
+}
+
+fg_source_apt()
+{
+	(cd "$apt" && apt-get -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/parts" \
+		-o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache" \
+		-o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@") >>"$apt/log" 2>&1
+}
+
+# fg_source_download VERSION
+fg_source_download()
+{
+	local new=$cache/new.$$
+
+	rm -rf "$new"
+	mkdir -p "$new"
+	fg_source_apt source --download-only --tar-only "postgresql-$FG_MAJOR=$1" || return 1
+	mv "$apt"/postgresql-*"${1%%-*}".orig.tar.* "$new" || return 1
+	if [ "${1%%-*}" != "$FG_MINOR" ]; then
+		(cd "$apt" && apt-get -q download "postgresql-client-$FG_MAJOR=$1" &&
+			dpkg-deb -x "postgresql-client-${FG_MAJOR}"_*.deb client &&
+			mkdir "$new/bin" && cp "client/usr/lib/postgresql/$FG_MAJOR/bin/psql" "$new/bin") >>"$apt/log" 2>&1 ||
+			rm -rf "${new:?}/bin"
+	fi
+	mv "$new" "$cache/source-$1"
+}
+
+# fg_source_unpack DIRECTORY [PART]: what is in the source, or in this directory of it
+fg_source_unpack()
+{
+	local part=${2:-}
+
+	if [ -z "$part" ]; then
+		tar -x -f "$FG_SOURCE"/*.orig.tar.* -C "$1" --strip-components=1
+	else
+		tar -x -f "$FG_SOURCE"/*.orig.tar.* -C "$1" --strip-components="$(($(tr -cd / <<<"$part" | wc -c) + 2))" \
+			--wildcards "*/$part"
+	fi
+}
+
+#---------------------------------------------------------------------------
 # Building
 #---------------------------------------------------------------------------
 
@@ -299,7 +418,8 @@ fg_make_install()
 #---------------------------------------------------------------------------
 
 # fg_server_init NAME [SETTING...]: a new cluster in $FG_TMP/NAME, with lines
-# of postgresql.conf.  Clusters after the first are copies of the first.
+# of postgresql.conf, and those of FG_SETTINGS.  Clusters after the first are
+# copies of the first.
 fg_server_init()
 {
 	local dir=$FG_TMP/$1
@@ -325,7 +445,7 @@ fg_server_init()
 		echo "fsync = off"
 		echo "log_line_prefix = '%m [%p] %e %q%u@%d '"
 		echo "lc_messages = 'C'"
-		printf '%s\n' "$@"
+		printf '%s\n' "$@" "${FG_SETTINGS:-}"
 	} >>"$dir/data/postgresql.conf"
 	echo "$FG_NEXT_PORT" >"$dir/port"
 	FG_NEXT_PORT=$((FG_NEXT_PORT + 1))

@@ -10,6 +10,8 @@ CREATE EXTENSION IF NOT EXISTS fortress_guard;
 \set SHOW_CONTEXT never
 \pset tuples_only on
 \pset format unaligned
+-- what is refused without permission, where a test needs it: in a transaction
+\set permit 'SELECT fortress.unlock(fortress.issue_token(operations => ''{ddl,admin}''));'
 
 CREATE ROLE regress_exec_app;
 CREATE ROLE regress_exec_other;
@@ -79,7 +81,7 @@ DELETE FROM listing USING generate_series(1, 50) g WHERE id = g % 11 + 1;
 
 -- rows that a BEFORE trigger keeps do not count, those that it deletes do
 CREATE FUNCTION keep_even() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN old.id % 2 = 1 THEN old END; END';
-CREATE TRIGGER keep_even BEFORE DELETE ON listing FOR EACH ROW EXECUTE FUNCTION keep_even();
+BEGIN; :permit CREATE TRIGGER keep_even BEFORE DELETE ON listing FOR EACH ROW EXECUTE FUNCTION keep_even(); COMMIT;
 BEGIN; DELETE FROM listing WHERE id <= 20; TABLE state; ROLLBACK;
 DELETE FROM listing WHERE id <= 21;
 DROP TRIGGER keep_even ON listing;
@@ -88,7 +90,7 @@ BEGIN
 	DELETE FROM exec.listing WHERE id = old.id + 50;
 	RETURN old;
 END $$;
-CREATE TRIGGER take_neighbour BEFORE DELETE ON listing FOR EACH ROW EXECUTE FUNCTION take_neighbour();
+BEGIN; :permit CREATE TRIGGER take_neighbour BEFORE DELETE ON listing FOR EACH ROW EXECUTE FUNCTION take_neighbour(); COMMIT;
 BEGIN; DELETE FROM listing WHERE id <= 5; TABLE state; ROLLBACK;
 DELETE FROM listing WHERE id <= 6;
 DROP TRIGGER take_neighbour ON listing;
@@ -498,15 +500,22 @@ SELECT complaint('DELETE FROM listing WHERE id = 1');
 SELECT complaint('UPDATE listing SET n = 0 WHERE id = 1');
 DELETE FROM later WHERE id = 1;
 RESET track_counts;
+-- which takes permission to remove
+ALTER TABLE listing DISABLE TRIGGER fortress_guard_delete;
+DROP TRIGGER fortress_guard_update ON listing;
 BEGIN;
+:permit
 ALTER TABLE listing DISABLE TRIGGER fortress_guard_delete;
 SELECT complaint('DELETE FROM listing WHERE id = 1');
 DELETE FROM listing WHERE id = 1;
 ROLLBACK;
-BEGIN; ALTER TABLE listing ENABLE TRIGGER fortress_guard_delete; DELETE FROM listing WHERE id = 1; ROLLBACK;
-BEGIN; DROP TRIGGER fortress_guard_update ON listing; UPDATE listing SET n = 0 WHERE id = 1; ROLLBACK;
+BEGIN; :permit ALTER TABLE listing ENABLE TRIGGER fortress_guard_delete; DELETE FROM listing WHERE id = 1; ROLLBACK;
+BEGIN; :permit ALTER TABLE listing ENABLE ALWAYS TRIGGER fortress_guard_replica; DELETE FROM listing WHERE id = 1; ROLLBACK;
+BEGIN; :permit DROP TRIGGER fortress_guard_replica ON listing; DELETE FROM listing WHERE id = 1; ROLLBACK;
+BEGIN; :permit DROP TRIGGER fortress_guard_update ON listing; UPDATE listing SET n = 0 WHERE id = 1; ROLLBACK;
 -- protect() puts them back
 BEGIN;
+:permit
 DROP TRIGGER fortress_guard_update ON listing;
 SELECT fortress.protect('listing');
 UPDATE listing SET n = 0 WHERE id = 1;

@@ -134,11 +134,17 @@ SELECT fortress.revoke_exemption(:good);
 -- a role that was made again is another role
 CREATE ROLE regress_perm_again;
 SELECT fortress.exempt('regress_perm_again') AS exemption \gset
+BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 ALTER ROLE regress_perm_again RENAME TO regress_perm_again2;
+COMMIT;
 SET ROLE regress_perm_again2;
 SELECT try(:'five') AS renamed;
 RESET ROLE;
+BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 DROP ROLE regress_perm_again2;
+COMMIT;
 CREATE ROLE regress_perm_again;
 SET ROLE regress_perm_again;
 SELECT try(:'five') AS made_again;

@@ -406,6 +406,8 @@ SELECT count(*) FROM reach;
 
 -- clean up
 SET client_min_messages = warning;
+BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 DO $$
 DECLARE r record;
 BEGIN
@@ -421,5 +423,6 @@ BEGIN
 		END IF;
 	END LOOP;
 END $$;
+COMMIT;
 DROP SCHEMA restore_test CASCADE;
 DROP ROLE regress_restore_operator, regress_restore_nobody;

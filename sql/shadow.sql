@@ -103,8 +103,11 @@ SELECT count(*), count(DISTINCT fg_seq) AS calls, md5(string_agg((id, filler)::t
 
 -- an index that somebody made on a shadow is kept up, by one row and by many
 SET client_min_messages = warning;
+BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 CREATE INDEX ON :shadow (id);
 CREATE INDEX ON :shadow (md5(filler));
+COMMIT;
 RESET client_min_messages;
 INSERT INTO many SELECT i, repeat(md5(i::text), 100) FROM generate_series(20001, 20100) i;
 DELETE FROM many WHERE id = 20001;
@@ -227,17 +230,22 @@ SELECT id, length(v) FROM :shadow;
 -- a column that the archive does not have
 ALTER TABLE only_delete ADD COLUMN unknown integer;
 SELECT fortress.shadow_of('only_delete') AS shadow \gset
+BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{ddl}'));
 ALTER TABLE only_delete RENAME COLUMN unknown TO hidden;
+COMMIT;
 SELECT fortress.protect('only_delete');
 DELETE FROM only_delete WHERE id = 2;
 SELECT id, v, hidden FROM :shadow WHERE id = 2;
 INSERT INTO only_delete VALUES (3, 'c', 3);
 \set VERBOSITY sqlstate
 BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 ALTER TABLE :shadow DROP COLUMN v;
 DELETE FROM only_delete WHERE id = 3;
 ROLLBACK;
 BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 DROP TABLE :shadow;
 DELETE FROM only_delete WHERE id = 3;
 ROLLBACK;
@@ -248,6 +256,8 @@ SELECT fortress.protect('passing');
 
 -- clean up
 SET client_min_messages = warning;
+BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 DO $$
 DECLARE r record;
 BEGIN
@@ -263,4 +273,5 @@ BEGIN
 		END IF;
 	END LOOP;
 END $$;
+COMMIT;
 DROP SCHEMA shadow_test CASCADE;

@@ -11,7 +11,10 @@ CREATE EXTENSION IF NOT EXISTS fortress_guard;
 \pset fieldsep '  '
 \pset null '-'
 SET timezone = 'UTC';
+BEGIN;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 CREATE ROLE regress_view_auditor LOGIN IN ROLE fortress_auditor;
+COMMIT;
 CREATE ROLE regress_view_nobody LOGIN;
 CREATE SCHEMA view;
 GRANT USAGE ON SCHEMA view TO PUBLIC;
@@ -22,6 +25,7 @@ SET search_path = view;
 -- hand, and in one snapshot nothing else comes in between
 --
 BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 CREATE TABLE t (id int PRIMARY KEY, v text);
 INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 1000) i;
 CREATE TABLE p (id int, v text) PARTITION BY RANGE (id);
@@ -159,6 +163,7 @@ SELECT fortress.protect('"odd ''name"', delete_rows => 10);
 SELECT fortress.set_limit('"odd ''name"', 'update', NULL, '1 day', 'client', 0.5);
 SELECT command FROM fortress.suggest_limits('"odd ''name"');
 BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')) \gset
 INSERT INTO fortress.audit_log (id, at, event, operation, relation, rows, detail, hash)
 	SELECT 9000000000000000000, now(), 'observed', 'delete', '"odd ''name"'::regclass, 55, '{}', '\x00';
 SELECT command FROM fortress.suggest_limits('"odd ''name"') \gexec

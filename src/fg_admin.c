@@ -32,10 +32,11 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "fg_apply.h"
 #include "fg_auth.h"
 #include "fg_catalog.h"
+#include "fg_enact.h"
 #include "fg_event.h"
+#include "fg_install.h"
 #include "fg_guc.h"
 #include "fg_policy.h"
 #include "fg_types.h"
@@ -46,20 +47,6 @@ PG_FUNCTION_INFO_V1(fg_unprotect);
 PG_FUNCTION_INFO_V1(fg_set_mode);
 PG_FUNCTION_INFO_V1(fg_set_limit);
 PG_FUNCTION_INFO_V1(fg_drop_limit);
-
-/* the limits that protect() itself manages: per transaction, by role */
-static FgLimit
-plain_limit(FgOperation op, int64 rows)
-{
-	FgLimit		limit = {0};
-
-	limit.op = op;
-	limit.per = FG_PER_TRANSACTION;
-	limit.by = FG_BY_ROLE;
-	limit.max_rows = rows;
-	limit.max_fraction = -1;
-	return limit;
-}
 
 /* ----------------------------------------------------------------
  *		Arguments
@@ -231,19 +218,6 @@ columns_argument(FunctionCallInfo fcinfo, int argno, Oid relid)
  * ----------------------------------------------------------------
  */
 
-/* Makes a change of policy known: to the triggers, to all sessions, to the log. */
-static void
-policy_written(Oid relid, const char *detail)
-{
-	FgEvent		event = {.name = "policy_changed",.relid = relid,.rows = -1,.max_rows = -1};
-
-	fg_policy_changed(relid);
-	fg_apply_tree(relid);
-	event.role = GetUserId();
-	event.detail = detail;
-	fg_event_queue(&event, true);
-}
-
 static FgLimit *
 find_limit(List *limits, const FgLimit *like)
 {
@@ -283,20 +257,23 @@ write_limit(Oid relid, const FgLimit *limit, bool admin)
 	fg_catalog_put_limit(relid, limit);
 }
 
+/* What a table of a protected schema is given by itself is a policy of its own. */
 static void
-first_limits(Oid relid, FgOperation op, int64 given, int rows, int window_rows)
+own_policy(FgPolicyRow *row)
 {
-	FgLimit		limit = plain_limit(op, given >= 0 ? given : rows);
+	if (row->schema_policy == 0)
+		return;
+	row->schema_policy = 0;
+	fg_catalog_put_policy(row);
+}
 
-	if (given >= 0 || rows > 0)
-		fg_catalog_put_limit(relid, &limit);
-	if (window_rows > 0)
-	{
-		limit.per = FG_PER_INTERVAL;
-		limit.interval = INT64CONST(3600000000);
-		limit.max_rows = window_rows;
-		fg_catalog_put_limit(relid, &limit);
-	}
+/* A default as a limit: 0 means none. */
+static int64
+default_rows(int64 given, int rows)
+{
+	if (given >= 0)
+		return given;
+	return rows > 0 ? rows : -1;
 }
 
 static bool
@@ -397,32 +374,40 @@ fg_protect(PG_FUNCTION_ARGS)
 		row->all_columns = false;
 	}
 
+	/* called without anything to change, it only mends what has been damaged */
+	for (int i = 1; i < PG_NARGS(); i++)
+	{
+		if (!PG_ARGISNULL(i))
+			row->schema_policy = 0;
+	}
 	fg_catalog_put_policy(row);
 	if (first)
 	{
-		first_limits(relid, FG_OP_DELETE, delete_rows, fg_default_delete_rows,
-					 fg_default_window_delete_rows);
-		first_limits(relid, FG_OP_UPDATE, update_rows, fg_default_update_rows,
-					 fg_default_window_update_rows);
+		fg_enact_first_limits(relid, FG_OP_DELETE,
+							  default_rows(delete_rows, fg_default_delete_rows),
+							  default_rows(-1, fg_default_window_delete_rows));
+		fg_enact_first_limits(relid, FG_OP_UPDATE,
+							  default_rows(update_rows, fg_default_update_rows),
+							  default_rows(-1, fg_default_window_update_rows));
 	}
 	else
 	{
-		limit = plain_limit(FG_OP_DELETE, delete_rows);
+		limit = fg_enact_plain_limit(FG_OP_DELETE, delete_rows);
 		if (delete_rows >= 0)
 			write_limit(relid, &limit, admin);
-		limit = plain_limit(FG_OP_UPDATE, update_rows);
+		limit = fg_enact_plain_limit(FG_OP_UPDATE, update_rows);
 		if (update_rows >= 0)
 			write_limit(relid, &limit, admin);
 	}
-	policy_written(relid, psprintf("%s: mode %s, require_where %s, archive %s",
-								   first ? "protected" : "changed",
-								   fg_mode_name(row->mode),
-								   row->require_where ? "on" : "off",
-								   fg_archive_name(row->archive)));
+	fg_enact_policy(relid, psprintf("%s: mode %s, require_where %s, archive %s",
+									first ? "protected" : "changed",
+									fg_mode_name(row->mode),
+									row->require_where ? "on" : "off",
+									fg_archive_name(row->archive)));
 	PG_RETURN_VOID();
 }
 
-/* unprotect(relation) */
+/* unprotect(relation); triggers that have lost their policy go as well */
 Datum
 fg_unprotect(PG_FUNCTION_ARGS)
 {
@@ -431,10 +416,11 @@ fg_unprotect(PG_FUNCTION_ARGS)
 
 	fg_auth_require_admin();
 	relid = relation_argument(fcinfo, &admin);
-	(void) existing_policy(relid);
+	if (OidIsValid(governing_relation(relid)) || !fg_install_any(relid))
+		(void) existing_policy(relid);
 	fg_policy_changed(relid);
 	fg_catalog_delete_policy(relid);
-	policy_written(relid, "unprotected");
+	fg_enact_policy(relid, "unprotected");
 	PG_RETURN_VOID();
 }
 
@@ -450,8 +436,9 @@ fg_set_mode(PG_FUNCTION_ARGS)
 	if (mode < row->mode)
 		refuse_weakening(admin, relid, "The new mode is weaker than the present one.");
 	row->mode = mode;
+	row->schema_policy = 0;
 	fg_catalog_put_policy(row);
-	policy_written(relid, psprintf("mode %s", fg_mode_name(mode)));
+	fg_enact_policy(relid, psprintf("mode %s", fg_mode_name(mode)));
 	PG_RETURN_VOID();
 }
 
@@ -459,7 +446,7 @@ fg_set_mode(PG_FUNCTION_ARGS)
 static FgLimit
 limit_arguments(FunctionCallInfo fcinfo, int per_argno, int by_argno)
 {
-	FgLimit		limit = plain_limit(fg_parse_operation(text_argument(fcinfo, 1, "operation")), -1);
+	FgLimit		limit = fg_enact_plain_limit(fg_parse_operation(text_argument(fcinfo, 1, "operation")), -1);
 
 	if (limit.op != FG_OP_DELETE && limit.op != FG_OP_UPDATE)
 		ereport(ERROR,
@@ -479,8 +466,8 @@ fg_set_limit(PG_FUNCTION_ARGS)
 	bool		admin;
 	Oid			relid = relation_argument(fcinfo, &admin);
 	FgLimit		limit = limit_arguments(fcinfo, 3, 4);
+	FgPolicyRow *row = existing_policy(relid);
 
-	(void) existing_policy(relid);
 	if (PG_ARGISNULL(2) == PG_ARGISNULL(5))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -497,12 +484,13 @@ fg_set_limit(PG_FUNCTION_ARGS)
 					 errmsg("argument \"max_fraction\" must be between 0 and 1")));
 	}
 	write_limit(relid, &limit, admin);
-	policy_written(relid, psprintf("limit %s per %s by %s: %s", fg_operation_name(limit.op),
-								   fg_per_name(limit.per, limit.interval),
-								   fg_by_name(limit.by),
-								   limit.max_rows >= 0 ?
-								   psprintf(INT64_FORMAT " rows", limit.max_rows) :
-								   psprintf("fraction %g", limit.max_fraction)));
+	own_policy(row);
+	fg_enact_policy(relid, psprintf("limit %s per %s by %s: %s", fg_operation_name(limit.op),
+									fg_per_name(limit.per, limit.interval),
+									fg_by_name(limit.by),
+									limit.max_rows >= 0 ?
+									psprintf(INT64_FORMAT " rows", limit.max_rows) :
+									psprintf("fraction %g", limit.max_fraction)));
 	PG_RETURN_VOID();
 }
 
@@ -513,20 +501,22 @@ fg_drop_limit(PG_FUNCTION_ARGS)
 	bool		admin;
 	Oid			relid;
 	FgLimit		limit;
+	FgPolicyRow *row;
 
 	fg_auth_require_admin();
 	relid = relation_argument(fcinfo, &admin);
 	limit = limit_arguments(fcinfo, 2, 3);
-	(void) existing_policy(relid);
+	row = existing_policy(relid);
 	if (!fg_catalog_delete_limit(relid, &limit))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table \"%s\" has no limit of %s per %s by %s",
 						fg_event_relation(relid), fg_operation_name(limit.op),
 						fg_per_name(limit.per, limit.interval), fg_by_name(limit.by))));
-	policy_written(relid, psprintf("limit %s per %s by %s dropped",
-								   fg_operation_name(limit.op),
-								   fg_per_name(limit.per, limit.interval),
-								   fg_by_name(limit.by)));
+	own_policy(row);
+	fg_enact_policy(relid, psprintf("limit %s per %s by %s dropped",
+									fg_operation_name(limit.op),
+									fg_per_name(limit.per, limit.interval),
+									fg_by_name(limit.by)));
 	PG_RETURN_VOID();
 }

@@ -53,7 +53,7 @@ check_protectable(Relation rel)
 }
 
 static void
-apply_relation(Oid relid)
+apply_relation(Oid relid, bool archives)
 {
 	Relation	rel = table_open(relid, NoLock);
 	FgRelation *entry = fg_policy_lookup(relid);
@@ -72,20 +72,26 @@ apply_relation(Oid relid)
 
 		for (int i = 0; i < entry->n_policies; i++)
 		{
-			if (entry->policies[i]->archive != FG_ARCHIVE_NONE &&
+			if (archives && entry->policies[i]->archive != FG_ARCHIVE_NONE &&
 				entry->shadow_owners[i] == relid)
 				shadow = true;
 		}
 		check_protectable(rel);
 		fg_install_triggers(rel, archive, by_row);
 		if (shadow)
+		{
+			FgOwnerState saved;
+
+			fg_install_become_owner(&saved);
 			(void) fg_shadow_ensure(rel);
+			fg_install_be_user_again(&saved);
+		}
 	}
 	table_close(rel, NoLock);
 }
 
-void
-fg_apply_tree(Oid relid)
+static void
+apply_tree(Oid relid, bool archives)
 {
 	List	   *relids;
 	ListCell   *lc;
@@ -93,5 +99,17 @@ fg_apply_tree(Oid relid)
 	LockRelationOid(relid, ShareRowExclusiveLock);	/* the next call leaves it out */
 	relids = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 	foreach(lc, relids)
-		apply_relation(lfirst_oid(lc));
+		apply_relation(lfirst_oid(lc), archives);
+}
+
+void
+fg_apply_tree(Oid relid)
+{
+	apply_tree(relid, true);
+}
+
+void
+fg_apply_triggers(Oid relid)
+{
+	apply_tree(relid, false);
 }

@@ -17,5 +17,7 @@
  * loses its triggers.  Raises 0A000 for members that cannot be protected.
  */
 extern void fg_apply_tree(Oid relid);
+/* The same, but leaves archives as they are. */
+extern void fg_apply_triggers(Oid relid);
 
 #endif							/* FG_APPLY_H */

@@ -50,6 +50,7 @@
 #include "fg_catalog.h"
 #include "fg_guc.h"
 #include "fg_journal.h"
+#include "fg_label.h"
 #include "fg_xact.h"
 
 #define LIBRARY				"fortress_guard"
@@ -264,6 +265,17 @@ do_work(FgJournalReader *reader)
 	}
 }
 
+/* Where there are events the database is in use, and not being loaded any more. */
+static void
+settle_label(void)
+{
+	if (ShutdownRequestPending || fg_journal_worker_unwanted())
+		return;
+	StartTransactionCommand();
+	fg_label_in_use();
+	CommitTransactionCommand();
+}
+
 void
 fg_auditor_worker_main(Datum main_arg)
 {
@@ -283,6 +295,7 @@ fg_auditor_worker_main(Datum main_arg)
 	reader = fg_journal_read_begin();
 	do_work(reader);
 	fg_journal_read_end(reader);
+	settle_label();
 	proc_exit(0);
 }
 

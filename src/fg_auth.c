@@ -25,6 +25,7 @@
 
 #include "fg_auth.h"
 #include "fg_auth_token.h"
+#include "fg_catalog.h"
 #include "fg_catalog_auth.h"
 #include "fg_counter.h"
 #include "fg_guc.h"
@@ -167,6 +168,8 @@ fg_auth_find(FgOperation op, Oid relid, Oid role, int64 rows, FgPermission *foun
 		found->kind = FG_PERMIT_SUPERUSER;
 		return true;
 	}
+	if (!fg_catalog_present())
+		return false;
 
 	/* a statement may ask often, so what is read goes away at once */
 	context = AllocSetContextCreate(CurrentMemoryContext, "fortress_guard permission",

@@ -9,6 +9,7 @@
 #define FG_AUTH_H
 
 #include "postgres.h"
+#include "fg_catalog_auth.h"
 #include "fg_types.h"
 
 typedef enum FgPermissionKind
@@ -44,7 +45,8 @@ extern void fg_auth_setup(void);	/* transaction callbacks, once at load */
  * raises ZG009 if that token is not valid.  "rows" is what the statement has
  * counted so far: a permission with fewer rows left is not taken, but then
  * "found->kind" is FG_PERMIT_NONE and found->id names it for the hint.
- * Returns whether there is one.
+ * Returns whether there is one; in a database without the extension there is
+ * none but a superuser's.
  */
 extern bool fg_auth_find(FgOperation op, Oid relid, Oid role, int64 rows, FgPermission *found);
 /*
@@ -55,6 +57,11 @@ extern bool fg_auth_charge(const FgPermission *permission, int64 rows);
 
 /* fortress.unlock(): redeems a secret; raises ZG009 if it is not valid. */
 extern void fg_auth_unlock(const char *secret, bool session_scope);
+/*
+ * Adds a token that has no secret and opens it for this transaction, whose
+ * rollback undoes both.  Gives its id.  "row" says everything but id and hash.
+ */
+extern int64 fg_auth_open_own(FgTokenRow *row);
 /* fortress.lock(): ends what was unlocked in this session. */
 extern void fg_auth_lock(void);
 /* DISCARD ALL, RESET ALL: ends session scope and the connection's token. */

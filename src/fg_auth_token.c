@@ -392,6 +392,15 @@ fg_auth_unlock(const char *secret, bool session_scope)
 	open_token(check_secret(secret, GetUserId()), session_scope);
 }
 
+int64
+fg_auth_open_own(FgTokenRow *row)
+{
+	fg_crypto_hash(fg_crypto_new_token(), row->hash);
+	row->id = fg_catalog_add_token(row);
+	open_token(row, false);
+	return row->id;
+}
+
 /*
  * Clearing fortress.token belongs to it: otherwise the next statement would
  * redeem that token anew.  The setting follows savepoints by itself.

@@ -259,6 +259,36 @@ fg_budget_stick(const FgWindowKey *key, int64 rows)
 	}
 }
 
+void
+fg_budget_mark(const FgWindowKey *key)
+{
+	uint32		hashcode;
+	LWLock	   *lock;
+	FgWindow   *window;
+	TimestampTz now = GetCurrentTimestamp();
+
+	require_shared();
+	hashcode = get_hash_value(fg_windows, key);
+	lock = fg_window_lock(hashcode);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	window = fg_window_enter(key, hashcode, now);
+	if (window == NULL)
+	{
+		LWLockRelease(lock);
+		fg_window_evict(now);
+		LWLockAcquire(lock, LW_EXCLUSIVE);
+		window = fg_window_enter(key, hashcode, now);
+	}
+	if (window != NULL)
+	{
+		fg_window_turn(window, now);
+		window->used[FG_BUCKET_SLOT(window->newest)]++;
+		pg_atomic_fetch_add_u64(&fg_budget_shared->changes, 1);
+		fg_window_unpin(window, hashcode, now);
+	}
+	LWLockRelease(lock);
+}
+
 int64
 fg_budget_used(const FgWindowKey *key)
 {

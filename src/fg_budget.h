@@ -24,13 +24,15 @@ typedef struct FgWindowKey
 	int64		interval;		/* microseconds; 0: reservations only */
 	uint8		who[16];		/* role oid, IPv6 form of the address, or 0 */
 	uint8		op;				/* FgOperation */
-	uint8		by;				/* FgBy, or FG_WINDOW_TOKEN */
+	uint8		by;				/* FgBy, or one of the two below */
 	uint8		unused[6];
 } FgWindowKey;
 
 /* "by" of a key that bounds the running uses of a token: nothing is kept
  * after the transaction, so only what runs right now counts */
 #define FG_WINDOW_TOKEN		100
+/* "by" of a key that remembers that something was recorded: "who" is its hash */
+#define FG_WINDOW_REMOTE	101
 
 typedef enum FgReserve
 {
@@ -62,6 +64,11 @@ extern void fg_budget_give_back(const FgWindowKey *key, int64 rows);
  * whatever its savepoints do, and never become use, as they have not gone.
  */
 extern void fg_budget_stick(const FgWindowKey *key, int64 rows);
+/*
+ * Adds one row of use now, whatever becomes of this transaction.  Where there
+ * is no room for the window, nothing happens.
+ */
+extern void fg_budget_mark(const FgWindowKey *key);
 /* What a window holds now, used and reserved; 0 where there is none. */
 extern int64 fg_budget_used(const FgWindowKey *key);
 

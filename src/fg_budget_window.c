@@ -258,7 +258,7 @@ fg_window_list(Oid database, Oid relid, FgWindowUse **uses)
 	{
 		FgWindowUse *use = &(*uses)[n];
 
-		if (window->key.database != database || window->key.by == FG_WINDOW_TOKEN ||
+		if (window->key.database != database || window->key.by >= FG_WINDOW_TOKEN ||
 			(OidIsValid(relid) && window->key.relid != relid))
 			continue;
 		use->rows = fg_window_use(window, now) + window->reserved;

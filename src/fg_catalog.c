@@ -10,8 +10,10 @@
  * its own catalogs, and no user's code (trigger, rule, function in the search
  * path) can come between.
  *
- * Locks: readers take AccessShareLock, writers RowExclusiveLock, both kept to
- * the end of the transaction by writers.  Two sessions changing one policy are
+ * Locks: readers take AccessShareLock and give it back with the scan, as
+ * readers of the server's catalogs do, so that no table of ours shows among the
+ * locks of a transaction that only asked for a policy.  Writers take
+ * RowExclusiveLock, which is kept to the end of the transaction.  Two sessions changing one policy are
  * kept apart by the lock that their callers hold on the protected table.
  *
  *-------------------------------------------------------------------------
@@ -48,7 +50,8 @@ enum
 	Anum_policy_require_where,
 	Anum_policy_archive,
 	Anum_policy_columns,
-	Natts_policy = Anum_policy_columns
+	Anum_policy_schema_policy,
+	Natts_policy = Anum_policy_schema_policy
 };
 
 /* columns of fortress.row_limit */
@@ -188,6 +191,7 @@ fg_scan_begin(FgScan *scan, const char *name, const char *index,
 	Oid			index_oid = InvalidOid;
 
 	scan->rel = table_open(fg_catalog_relation(name), lockmode);
+	scan->lockmode = lockmode;
 	if (index != NULL)
 		index_oid = fg_catalog_relation(index);
 	scan->scan = systable_beginscan(scan->rel, index_oid, OidIsValid(index_oid),
@@ -204,7 +208,7 @@ void
 fg_scan_end(FgScan *scan)
 {
 	systable_endscan(scan->scan);
-	table_close(scan->rel, NoLock);
+	table_close(scan->rel, scan->lockmode == AccessShareLock ? AccessShareLock : NoLock);
 }
 
 int64
@@ -292,6 +296,8 @@ fg_catalog_get_policy(Oid relid)
 				row->columns = lappend(row->columns,
 									   pstrdup(NameStr(*DatumGetName(names[i]))));
 		}
+		value = heap_getattr(tuple, Anum_policy_schema_policy, desc, &isnull);
+		row->schema_policy = isnull ? 0 : DatumGetInt64(value);
 	}
 	fg_scan_end(&scan);
 	return row;
@@ -328,6 +334,9 @@ fg_catalog_put_policy(const FgPolicyRow *row)
 											false, TYPALIGN_CHAR));
 	}
 
+	nulls[Anum_policy_schema_policy - 1] = row->schema_policy == 0;
+	values[Anum_policy_schema_policy - 1] = Int64GetDatum(row->schema_policy);
+
 	scan_by_relation(&scan, "policy", "policy_pkey", RowExclusiveLock, row->relid);
 	old = fg_scan_next(&scan);
 	write_row(scan.rel, old, values, nulls);
@@ -356,24 +365,30 @@ fg_catalog_delete_policy(Oid relid)
 	delete_rows("policy", "policy_pkey", relid);
 }
 
-List *
-fg_catalog_policy_relids(void)
+/* The relations that have a row in a table of ours, whose first column names them. */
+static List *
+relids_of(const char *name)
 {
 	FgScan		scan;
 	HeapTuple	tuple;
 	List	   *relids = NIL;
 
-	fg_scan_begin(&scan, "policy", NULL, AccessShareLock, 0, NULL);
+	fg_scan_begin(&scan, name, NULL, AccessShareLock, 0, NULL);
 	while ((tuple = fg_scan_next(&scan)) != NULL)
 	{
 		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_policy_relation,
-										 RelationGetDescr(scan.rel), &isnull);
+		Datum		value = heap_getattr(tuple, 1, RelationGetDescr(scan.rel), &isnull);
 
 		relids = lappend_oid(relids, DatumGetObjectId(value));
 	}
 	fg_scan_end(&scan);
 	return relids;
+}
+
+List *
+fg_catalog_policy_relids(void)
+{
+	return relids_of("policy");
 }
 
 /* ----------------------------------------------------------------
@@ -515,4 +530,10 @@ void
 fg_catalog_delete_shadow(Oid relid)
 {
 	delete_rows("shadow", "shadow_pkey", relid);
+}
+
+List *
+fg_catalog_shadow_relids(void)
+{
+	return relids_of("shadow");
 }

@@ -3,7 +3,7 @@
  * fg_catalog.h
  *		The tables of schema fortress as C sees them: policies, limits and
  *		the map from a relation to its shadow.  fg_catalog_auth.h has the
- *		tables of permission.
+ *		tables of permission, fg_catalog_schema.h that of schemas.
  *
  * Everything is read with a fresh catalog snapshot, so a change counts right
  * after its commit, also in a REPEATABLE READ transaction.  Writing goes
@@ -29,6 +29,8 @@ typedef struct FgPolicyRow
 	int			archive;		/* FG_ARCHIVE_* bits */
 	bool		all_columns;	/* UPDATE is guarded whatever it changes */
 	List	   *columns;		/* of char *, if not all_columns */
+	int64		schema_policy;	/* id of the protected schema that gave it; 0: a
+								 * policy of its own */
 } FgPolicyRow;
 
 /* --- the extension's own objects --- */
@@ -51,13 +53,14 @@ typedef struct FgScan
 {
 	Relation	rel;
 	SysScanDesc scan;
+	LOCKMODE	lockmode;
 } FgScan;
 
 /* Opens relation "name" and scans it by its index "index" (NULL: whole). */
 extern void fg_scan_begin(FgScan *scan, const char *name, const char *index,
 						  LOCKMODE lockmode, int nkeys, ScanKey keys);
 extern HeapTuple fg_scan_next(FgScan *scan);	/* NULL at the end */
-extern void fg_scan_end(FgScan *scan);	/* keeps the lock */
+extern void fg_scan_end(FgScan *scan);	/* keeps the lock, but for AccessShareLock */
 /* Draws the next value of a sequence of schema fortress. */
 extern int64 fg_catalog_nextval(const char *sequence);
 
@@ -67,6 +70,7 @@ extern FgPolicyRow *fg_catalog_get_policy(Oid relid);	/* NULL: none */
 extern void fg_catalog_put_policy(const FgPolicyRow *row);	/* new or changed */
 extern void fg_catalog_delete_policy(Oid relid);	/* with its limits */
 extern List *fg_catalog_policy_relids(void);
+extern List *fg_catalog_shadow_relids(void);	/* that have, or had, a shadow */
 
 extern List *fg_catalog_get_limits(Oid relid);	/* of FgLimit * */
 extern void fg_catalog_put_limit(Oid relid, const FgLimit *limit);	/* new or changed */

@@ -82,7 +82,9 @@ enum
 	Anum_token_issued_by,
 	Anum_token_issued_at,
 	Anum_token_revoked_at,
-	Natts_token = Anum_token_revoked_at
+	Anum_token_origin,
+	Anum_token_request,
+	Natts_token = Anum_token_request
 };
 
 /* columns of fortress.token_use */
@@ -372,15 +374,17 @@ fg_catalog_exemptions_of(Oid role)
 	{
 		bool		isnull;
 		Datum		value;
+		Oid			exempt;
 
 		if (!column_is_null(tuple, scan.rel, Anum_exemption_ended_at))
 			continue;
 		value = column(tuple, scan.rel, Anum_exemption_valid_until, &isnull);
 		if (!isnull && DatumGetTimestampTz(value) <= now)
 			continue;
-		if (role_from_columns(tuple, scan.rel, Anum_exemption_role_oid) != role)
+		exempt = role_from_columns(tuple, scan.rel, Anum_exemption_role_oid);
+		if (!OidIsValid(exempt) || (OidIsValid(role) && exempt != role))
 			continue;
-		rows = lappend(rows, exemption_from_row(tuple, scan.rel, role));
+		rows = lappend(rows, exemption_from_row(tuple, scan.rel, exempt));
 	}
 	fg_scan_end(&scan);
 	return rows;
@@ -410,6 +414,22 @@ fg_catalog_end_exemption(int64 id)
  *		Tokens
  * ----------------------------------------------------------------
  */
+
+/* in the order of FgTokenOrigin */
+static const char *const origin_names[] = {"secret", "request", "totp"};
+
+static FgTokenOrigin
+origin_from_datum(Datum datum)
+{
+	char	   *name = TextDatumGetCString(datum);
+
+	for (int i = 0; i < lengthof(origin_names); i++)
+	{
+		if (strcmp(origin_names[i], name) == 0)
+			return (FgTokenOrigin) i;
+	}
+	elog(ERROR, "unknown origin \"%s\" of a token", name);
+}
 
 static bytea *
 hash_to_bytea(const uint8 *hash)
@@ -450,6 +470,9 @@ fg_catalog_add_token(const FgTokenRow *row)
 	values[Anum_token_issued_by - 1] = role_name_datum(GetSessionUserId());
 	values[Anum_token_issued_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nulls[Anum_token_revoked_at - 1] = true;
+	values[Anum_token_origin - 1] = CStringGetTextDatum(origin_names[row->origin]);
+	nulls[Anum_token_request - 1] = row->request == 0;
+	values[Anum_token_request - 1] = Int64GetDatum(row->request);
 	insert_row("token", values, nulls);
 	return id;
 }
@@ -491,6 +514,9 @@ token_from_scan(FgScan *scan)
 		value = column(tuple, rel, Anum_token_reason, &isnull);
 		row->reason = isnull ? NULL : TextDatumGetCString(value);
 		row->revoked = !column_is_null(tuple, rel, Anum_token_revoked_at);
+		row->origin = origin_from_datum(required_column(tuple, rel, Anum_token_origin));
+		value = column(tuple, rel, Anum_token_request, &isnull);
+		row->request = isnull ? 0 : DatumGetInt64(value);
 	}
 	fg_scan_end(scan);
 	return row;

@@ -33,6 +33,14 @@ typedef struct FgExemptionRow
 	const char *reason;			/* NULL: none given */
 } FgExemptionRow;
 
+/* How a token is opened. */
+typedef enum FgTokenOrigin
+{
+	FG_TOKEN_SECRET,			/* by whoever has its secret */
+	FG_TOKEN_REQUEST,			/* by who asked, after somebody approved */
+	FG_TOKEN_TOTP				/* by a one-time code */
+} FgTokenOrigin;
+
 typedef struct FgTokenRow
 {
 	int64		id;
@@ -47,11 +55,14 @@ typedef struct FgTokenRow
 	Oid			role;			/* if not any_role; InvalidOid: it is gone */
 	const char *reason;
 	bool		revoked;
+	FgTokenOrigin origin;
+	int64		request;		/* 0: none */
 } FgTokenRow;
 
 /* The adding functions give the new id and ignore the one in the row. */
 extern int64 fg_catalog_add_exemption(const FgExemptionRow *row);
-extern List *fg_catalog_exemptions_of(Oid role);	/* of FgExemptionRow *, not expired, not revoked */
+/* Of FgExemptionRow *, neither expired nor revoked; InvalidOid: of all roles that exist. */
+extern List *fg_catalog_exemptions_of(Oid role);
 extern bool fg_catalog_exemption_ended(int64 id);	/* revoked or gone; expiry does not count */
 extern bool fg_catalog_end_exemption(int64 id); /* false: no such, or ended already */
 

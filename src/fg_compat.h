@@ -10,6 +10,9 @@
 
 #include "postgres.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
+#include "miscadmin.h"
+#include "parser/parse_relation.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -51,6 +54,23 @@ fg_compat_find_setting(const char *name)
 #else
 #define fg_compat_owns_database(database) \
 	pg_database_ownercheck((database), GetUserId())
+#endif
+
+/* may the current user look up names in the schema? */
+#if PG_VERSION_NUM >= 160000
+#define fg_compat_may_use_schema(schema) \
+	(object_aclcheck(NamespaceRelationId, (schema), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
+#else
+#define fg_compat_may_use_schema(schema) \
+	(pg_namespace_aclcheck((schema), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
+#endif
+
+/* whose rights a relation of a plan is read or written with; InvalidOid: the current user's */
+#if PG_VERSION_NUM >= 160000
+#define fg_compat_check_as_user(plan, rte) \
+	(getRTEPermissionInfo((plan)->permInfos, (rte))->checkAsUser)
+#else
+#define fg_compat_check_as_user(plan, rte)	((rte)->checkAsUser)
 #endif
 
 #endif							/* FG_COMPAT_H */

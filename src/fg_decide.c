@@ -10,8 +10,9 @@
  *	ZG002	more rows than a window allows, or no room to count them
  *	ZG003	DELETE or UPDATE without a condition, where the policy wants one
  *	ZG004	TRUNCATE
- *	ZG005	DDL that destroys
- *	ZG011	a column of an archive, dropped with its type
+ *	ZG005	DDL that destroys, DROP DATABASE included
+ *	ZG011	the guard's own objects, changed by a side road; a column of an archive,
+ *			dropped with its type
  *	ZG010	the guard's triggers, the server's row counters or the preload of
  *			the library are missing
  *
@@ -34,6 +35,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -42,11 +44,13 @@
 #include "utils/memutils.h"
 
 #include "fg_budget.h"
+#include "fg_catalog.h"
 #include "fg_counter.h"
 #include "fg_decide.h"
 #include "fg_errors.h"
 #include "fg_event.h"
 #include "fg_guc.h"
+#include "fg_remote.h"
 #include "fg_statement.h"
 #include "fg_xact.h"
 
@@ -151,19 +155,51 @@ per_text(const FgLimit *limit)
  * ----------------------------------------------------------------
  */
 
-static void
-record_refusal(int sqlerrcode, FgOperation op, Oid relid, Oid role, int64 rows,
-			   const FgBound *bound, const char *detail)
+/* What is said about an event, with what is applied if that is how it came to be. */
+static const char *
+detail_text(const char *detail, const char *remote)
 {
-	FgEvent		event = {.name = "blocked",.sqlerrcode = sqlerrcode};
+	if (remote == NULL || detail == NULL)
+		return detail != NULL ? detail : remote;
+	return psprintf("%s (%s)", detail, remote);
+}
 
+/* What replication applies is tried until it passes, and recorded once. */
+static void
+record_refusal_in(Oid database, int sqlerrcode, FgOperation op, Oid relid, Oid role,
+				  int64 rows, const FgBound *bound, const char *detail)
+{
+	FgEvent		event = {.name = "blocked",.sqlerrcode = sqlerrcode,.database = database};
+	const char *remote = fg_remote_transaction();
+
+	if (remote != NULL && fg_remote_recorded(remote))
+		return;
 	event.operation = fg_operation_name(op);
 	event.relid = relid;
 	event.role = role;
 	event.rows = rows;
 	event.max_rows = bound != NULL ? bound->max_rows : -1;
-	event.detail = detail;
+	event.detail = detail_text(detail, remote);
 	fg_event_write(&event);
+	if (remote != NULL)
+		fg_remote_record(remote);
+}
+
+static void
+record_refusal(int sqlerrcode, FgOperation op, Oid relid, Oid role, int64 rows,
+			   const FgBound *bound, const char *detail)
+{
+	record_refusal_in(InvalidOid, sqlerrcode, op, relid, role, rows, bound, detail);
+}
+
+/* What was tried, and where if that is not where it is recorded. */
+static const char *
+attempt_text(const FgRequest *request)
+{
+	if (!OidIsValid(request->database) || request->database == MyDatabaseId)
+		return psprintf("%s: %s", request->what, request->object);
+	return psprintf("%s: %s, in database \"%s\"", request->what, request->object,
+					get_database_name(MyDatabaseId));
 }
 
 /* Notes that a policy let something through; written before commit. */
@@ -195,7 +231,7 @@ note_passed(Oid policy, FgOperation op, Oid role, const FgPermission *permission
 		note->op = op;
 		note->observed = observed;
 		note->by = observed ? NULL : pstrdup(by);
-		note->relation = fg_event_relation(policy);
+		note->relation = OidIsValid(policy) ? fg_event_relation(policy) : NULL;
 		note->role = role;
 		note->query = fg_statement_text();
 		note->max_rows = max_rows;
@@ -231,7 +267,7 @@ write_notes(void)
 		event.role = note->role;
 		event.rows = note->rows.total;
 		event.max_rows = note->max_rows;
-		event.detail = note->by;
+		event.detail = detail_text(note->by, fg_remote_transaction());
 		event.query = note->query != NULL ? note->query : "";
 		fg_event_queue(&event, !note->observed);
 	}
@@ -541,6 +577,14 @@ hint_text(FgOperation op, Oid relid, const FgPermission *denied)
 {
 	StringInfoData buf;
 
+	/* nobody can give a token to a worker */
+	if (fg_remote_applying())
+		return psprintf("The subscription tries again by itself.  If this is meant, let a member of "
+						"fortress_admin raise the limit, or exempt the subscription's owner "
+						"(SELECT fortress.exempt(%s, %s, '{%s}')).  If it is not, "
+						"leave the transaction out with ALTER SUBSCRIPTION ... SKIP.",
+						quote_literal_cstr(quote_identifier(GetUserNameFromId(GetSessionUserId(), false))),
+						quote_literal_cstr(fg_event_relation(relid)), fg_operation_name(op));
 	initStringInfo(&buf);
 	if (denied != NULL && denied->id > 0)
 		appendStringInfo(&buf, "%s has only %s left.  ",
@@ -750,6 +794,8 @@ decide_command(const FgRequest *request, FgVerdict *verdict)
 			(errcode(sqlerrcode),
 			 errmsg("%s of protected table \"%s\" is refused", request->what,
 					fg_event_relation(request->relid)),
+			 request->why != NULL ?
+			 errdetail_internal("%s", request->why) :
 			 rows > 0 ?
 			 errdetail("It would take %s away.", rows_text(rows)) :
 			 request->relid == policy->relid ?
@@ -781,18 +827,86 @@ refuse_tampered(const FgRequest *request)
 			 add_table_fields(request->relid)));
 }
 
-/* Whoever owns a type must not take the archived values of it away. */
+/* The triggers are there, and what they are to do is not. */
 static void
-refuse_archive_column(const FgRequest *request)
+refuse_orphaned(const FgRequest *request)
 {
-	record_refusal(ERRCODE_FG_GUARD_PROTECTED, request->op, request->relid, request->role, -1, NULL,
-				   "a column of an archive");
+	record_refusal(ERRCODE_FG_GUARD_TAMPERED, request->op, request->relid, request->role, -1, NULL,
+				   "triggers of the guard without a policy");
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_GUARD_TAMPERED),
+			 errmsg("table \"%s\" cannot be written: it has triggers of fortress_guard, but no policy",
+					fg_event_relation(request->relid)),
+			 errdetail("Its policy was removed by a side road, or a dump was loaded without the rows of fortress.policy."),
+			 errhint("Protect the table that fortress.verify_guard() names with fortress.protect(), or let a member of fortress_admin call fortress.unprotect(), which drops the triggers."),
+			 add_table_fields(request->relid)));
+}
+
+/*
+ * Changing the guard itself, or what it stands on, by a side road.  In a
+ * database without the extension there are no tokens.
+ */
+static void
+decide_admin(const FgRequest *request, FgVerdict *verdict)
+{
+	FgPermission found;
+
+	if (fg_auth_find(FG_OP_ADMIN, InvalidOid, request->role, 0, &found))
+	{
+		note_passed(InvalidOid, FG_OP_ADMIN, request->role, &found, 0, -1);
+		verdict->permitted = true;
+		return;
+	}
+	record_refusal_in(request->database, ERRCODE_FG_GUARD_PROTECTED, FG_OP_ADMIN,
+					  request->relid, request->role, -1, NULL, attempt_text(request));
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_GUARD_PROTECTED),
-			 errmsg("a column of archive \"%s\" cannot be dropped",
+			 errmsg("%s is refused: %s belongs to what fortress_guard protects",
+					request->what, request->object),
+			 request->why != NULL ? errdetail_internal("%s", request->why) : 0,
+			 fg_catalog_present() ?
+			 errhint("If this is meant, ask a member of fortress_admin for a token "
+					 "(SELECT fortress.issue_token(operations => '{admin}')) and call "
+					 "fortress.unlock() with it in the same transaction.") :
+			 errhint("If this is meant, do it in a database where the extension fortress_guard is, "
+					 "in one transaction with fortress.unlock() and a token for operation admin."),
+			 add_table_fields(request->relid)));
+}
+
+/* The end of a whole database, asked for in another one. */
+static void
+decide_database(const FgRequest *request, FgVerdict *verdict)
+{
+	if (!fg_guard_superusers && superuser_arg(request->role))
+	{
+		verdict->permitted = true;
+		return;
+	}
+	record_refusal_in(request->database, ERRCODE_FG_DDL_REFUSED, FG_OP_DDL,
+					  InvalidOid, request->role, -1, NULL, attempt_text(request));
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_DDL_REFUSED),
+			 errmsg("%s is refused: %s has protected tables", request->what, request->object),
+			 errdetail("All rows would go, those in the archives and the audit log included."),
+			 errhint("If this is meant, let a member of fortress_admin call "
+					 "fortress.allow_drop_database() in that database."),
+			 add_table_fields(InvalidOid)));
+}
+
+/* What says who may drop the table is gone by then, so that nobody can be asked. */
+static void
+refuse_together(const FgRequest *request)
+{
+	if (!fg_guard_superusers && superuser_arg(request->role))
+		return;
+	record_refusal_in(MyDatabaseId, ERRCODE_FG_DDL_REFUSED, FG_OP_DDL, request->relid,
+					  request->role, -1, NULL, request->what);
+	ereport(ERROR,
+			(errcode(ERRCODE_FG_DDL_REFUSED),
+			 errmsg("%s of protected table \"%s\" together with the guard is refused", request->what,
 					fg_event_relation(request->relid)),
-			 errdetail("It keeps old values of a protected table."),
-			 errhint("Keep the type, or let a superuser drop the archive first."),
+			 errdetail("What says who may do that goes in the same command."),
+			 errhint("Drop the table first, with a token for operation ddl, and then the extension."),
 			 add_table_fields(request->relid)));
 }
 
@@ -824,8 +938,23 @@ fg_decide(const FgRequest *request, FgVerdict *verdict)
 
 	if (request->question == FG_ASK_UNLOADED)
 		refuse_unloaded(request);
-	if (request->question == FG_ASK_ARCHIVE_COLUMN)
-		refuse_archive_column(request);
+	if (request->question == FG_ASK_ORPHANED)
+		refuse_orphaned(request);
+	if (request->question == FG_ASK_TOGETHER)
+	{
+		refuse_together(request);
+		return;
+	}
+	if (request->question == FG_ASK_ADMIN)
+	{
+		decide_admin(request, verdict);
+		return;
+	}
+	if (request->question == FG_ASK_DATABASE)
+	{
+		decide_database(request, verdict);
+		return;
+	}
 	if (request->question == FG_ASK_ROWS)
 	{
 		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)

@@ -24,9 +24,15 @@ typedef enum FgQuestion
 	FG_ASK_ROWS,				/* rows[] were just deleted and updated */
 	FG_ASK_WHERE,				/* a statement without a condition */
 	FG_ASK_COMMAND,				/* TRUNCATE or DDL */
+	FG_ASK_ADMIN,				/* changing the guard itself; needs no policy */
+	FG_ASK_DATABASE,			/* DROP DATABASE of one with protected tables;
+								 * needs no policy */
 	FG_ASK_TAMPERED,			/* the guard's triggers are not as they were made */
 	FG_ASK_BLIND,				/* the server does not count rows (track_counts) */
-	FG_ASK_ARCHIVE_COLUMN,		/* a column of an archive goes; needs no policy */
+	FG_ASK_TOGETHER,			/* a protected table goes in one command with
+								 * the guard; needs no policy */
+	FG_ASK_ORPHANED,			/* a table has the guard's triggers, but no
+								 * policy; needs none */
 	FG_ASK_UNLOADED				/* the library is not preloaded; needs no policy */
 } FgQuestion;
 
@@ -38,7 +44,14 @@ typedef struct FgRequest
 	Oid			relid;			/* the relation named, may be a partition */
 	Oid			role;			/* the role the statement runs as; not for FG_ASK_ROWS */
 	int64		n_rows;			/* for FG_ASK_COMMAND: rows that go; 0: not known */
-	const char *what;			/* for FG_ASK_COMMAND: "DROP TABLE", for DETAIL */
+	const char *what;			/* for FG_ASK_COMMAND, _ADMIN and _DATABASE:
+								 * "DROP TABLE", the command as the message
+								 * names it */
+	const char *why;			/* for these: a whole sentence for DETAIL, or NULL */
+	const char *object;			/* for FG_ASK_ADMIN and _DATABASE: what it
+								 * concerns, as "role \"fortress_admin\"" */
+	Oid			database;		/* for both: in whose log the refusal belongs;
+								 * InvalidOid: this one's */
 
 	/* for FG_ASK_ROWS */
 	FgAccount  *account;

@@ -268,6 +268,42 @@ record_losses(void)
 		fg_journal_return_lost(lost - 1);
 }
 
+/*
+ * Another database may have another encoding, in which only ASCII is sure to
+ * be valid.
+ */
+static void
+make_ascii(char *text)
+{
+	for (; text != NULL && *text != '\0'; text++)
+	{
+		if (IS_HIGHBIT_SET(*text))
+			*text = '?';
+	}
+}
+
+/* Records an event in the log of another database. */
+static void
+write_elsewhere(Oid database, FgRecord *record, uint64 same)
+{
+	StringInfoData buf;
+
+	make_ascii(record->session_role);
+	make_ascii(record->actual_role);
+	make_ascii(record->application_name);
+	make_ascii(record->query);
+	make_ascii(record->detail);
+	initStringInfo(&buf);
+	fg_record_pack(&buf, record);
+	(void) fg_journal_append_elsewhere(database, buf.data, buf.len, same);
+	pfree(buf.data);
+}
+
+/*
+ * Where the extension is not, there is no log to be filled, and the server's
+ * own has to do.  An event that names this database belongs here though the
+ * extension is just about to go.
+ */
 void
 fg_event_write(const FgEvent *event)
 {
@@ -279,6 +315,15 @@ fg_event_write(const FgEvent *event)
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		record.xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	log_line(line);
+	if (OidIsValid(event->database) &&
+		(event->database != MyDatabaseId || !fg_catalog_present()))
+	{
+		if (fg_preloaded && !RecoveryInProgress())
+			write_elsewhere(event->database, &record, same_key(event));
+		return;
+	}
+	if (IsTransactionState() && !fg_catalog_present())
+		return;
 	if (have_journal() && append_record(&record, same_key(event), &ticket) &&
 		fg_journal_sync(ticket))
 		record_losses();

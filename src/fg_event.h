@@ -24,6 +24,8 @@ typedef struct FgEvent
 	const char *query;			/* NULL: the running statement's, see
 								 * fg_statement_text(); "": none */
 	int			sqlerrcode;		/* of the error that follows; 0: none */
+	Oid			database;		/* fg_event_write(): in whose log it belongs;
+								 * InvalidOid: this one's */
 } FgEvent;
 
 /*

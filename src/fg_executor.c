@@ -37,8 +37,11 @@
 #include "fg_compat.h"
 #include "fg_decide.h"
 #include "fg_executor.h"
+#include "fg_executor_admin.h"
 #include "fg_executor_watch.h"
+#include "fg_label.h"
 #include "fg_policy.h"
+#include "fg_remote.h"
 #include "fg_tally.h"
 #include "fg_xact.h"
 
@@ -174,6 +177,7 @@ watch_query(QueryDesc *queryDesc, List *nodes)
 
 	fg_watch_settle_running();
 	fg_xact_touch();
+	fg_remote_note_statement(estate->es_output_cid);
 
 	query->estate = estate;
 	query->role = statement_role();
@@ -190,6 +194,7 @@ watch_query(QueryDesc *queryDesc, List *nodes)
 		fg_watch_begin(query, lfirst(lc));
 	foreach(lc, query->watches)
 		((FgWatch *) lfirst(lc))->shared = list_length(query->watches) > 1;
+	fg_label_in_use();
 	MemoryContextSwitchTo(old);
 }
 
@@ -214,6 +219,8 @@ governed_nodes(QueryDesc *queryDesc)
 static void
 guard_executor_start(QueryDesc *queryDesc, int eflags)
 {
+	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0)
+		fg_executor_admin_check(queryDesc);
 	if (previous_start)
 		previous_start(queryDesc, eflags);
 	else

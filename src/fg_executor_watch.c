@@ -121,6 +121,45 @@ archive_merged_row(void *arg, Relation rel, HeapTuple old, bool deleted)
 }
 
 /*
+ * Some triggers of the guard would do nothing for a statement: a BEFORE one is
+ * there for the day on which the library is not preloaded, the one for replicas
+ * is for what is applied without a statement.  If no other is of its kind, the
+ * statement's own copy of the trigger description says that there is none.
+ * That spares the calls of the one, and for the sake of the other the server
+ * would fetch the old version of each row.
+ */
+static void
+spare_idle_triggers(ResultRelInfo *rri)
+{
+	TriggerDesc *desc = rri->ri_TrigDesc;
+	Oid			guard;
+	int			before = 0;		/* events of the others, as in tgtype */
+	int			after = 0;
+
+	if (desc == NULL)
+		return;
+	guard = fg_catalog_guard_function();
+	for (int i = 0; i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+		bool		ours = trigger->tgfoid == guard;
+
+		if (!TRIGGER_FOR_ROW(trigger->tgtype))
+		{
+			if (!ours && TRIGGER_FOR_BEFORE(trigger->tgtype))
+				before |= trigger->tgtype;
+		}
+		else if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
+				 !(ours && trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA))
+			after |= trigger->tgtype;
+	}
+	desc->trig_delete_before_statement &= TRIGGER_FOR_DELETE(before) != 0;
+	desc->trig_update_before_statement &= TRIGGER_FOR_UPDATE(before) != 0;
+	desc->trig_delete_after_row &= TRIGGER_FOR_DELETE(after) != 0;
+	desc->trig_update_after_row &= TRIGGER_FOR_UPDATE(after) != 0;
+}
+
+/*
  * Adds a result relation to what is watched, if it is governed.  late: rows
  * were routed to it already, so what happened in it so far counts too.
  */
@@ -135,6 +174,8 @@ add_target(FgWatch *watch, ResultRelInfo *rri, bool late)
 
 	if (entry == NULL)
 		return;
+	if (rri != watch->node->rootResultRelInfo)
+		spare_idle_triggers(rri);
 	n_policies = entry->n_policies;
 	merge_archived = watch->node->operation == CMD_MERGE && !entry->by_row &&
 		rri != watch->node->rootResultRelInfo;
@@ -658,36 +699,6 @@ check_where(FgWatch *watch, FgRelation *entry, ResultRelInfo *rri, int index)
 	}
 }
 
-/*
- * A BEFORE trigger of the guard is there for the day on which the library is
- * not preloaded; today it would do nothing.  If it is the only one of its
- * kind, the statement's own copy of the trigger description says that there is
- * none, which spares the call.
- */
-static void
-spare_idle_trigger(ResultRelInfo *rri)
-{
-	TriggerDesc *desc = rri->ri_TrigDesc;
-	Oid			guard;
-	bool		others[2] = {false, false};
-
-	if (desc == NULL || !(desc->trig_delete_before_statement || desc->trig_update_before_statement))
-		return;
-	guard = fg_catalog_guard_function();
-	for (int i = 0; i < desc->numtriggers; i++)
-	{
-		const Trigger *trigger = &desc->triggers[i];
-
-		if (trigger->tgfoid == guard || !TRIGGER_FOR_BEFORE(trigger->tgtype) ||
-			TRIGGER_FOR_ROW(trigger->tgtype))
-			continue;
-		others[0] |= TRIGGER_FOR_DELETE(trigger->tgtype) != 0;
-		others[1] |= TRIGGER_FOR_UPDATE(trigger->tgtype) != 0;
-	}
-	desc->trig_delete_before_statement &= others[0];
-	desc->trig_update_before_statement &= others[1];
-}
-
 /* The guard's triggers must stand where this statement will fire them. */
 static void
 check_triggers(FgQuery *query, ResultRelInfo *rri, FgOperation op)
@@ -706,7 +717,7 @@ check_triggers(FgQuery *query, ResultRelInfo *rri, FgOperation op)
 	}
 	if (entry->triggers_intact)
 	{
-		spare_idle_trigger(rri);
+		spare_idle_triggers(rri);
 		return;
 	}
 	request.op = op;

@@ -191,6 +191,30 @@ fg_guc_token(FgTokenSetting *setting)
 	return true;
 }
 
+bool
+fg_guc_name_ignored(const char *database)
+{
+	char	   *raw;
+	List	   *patterns;
+	ListCell   *cell;
+	bool		found = false;
+
+	if (ignore_databases == NULL || ignore_databases[0] == '\0')
+		return false;
+	raw = pstrdup(ignore_databases);
+	if (SplitGUCList(raw, ',', &patterns))
+	{
+		foreach(cell, patterns)
+		{
+			if (fnmatch((const char *) lfirst(cell), database, 0) == 0)
+				found = true;
+		}
+	}
+	list_free(patterns);
+	pfree(raw);
+	return found;
+}
+
 /*
  * The name of the database can't change while somebody is connected to it, so
  * only the setting makes the answer old.  Outside transactions, where the name
@@ -202,9 +226,6 @@ fg_guc_database_ignored(void)
 	if (ignored == FG_IGNORED_UNKNOWN)
 	{
 		char	   *name;
-		char	   *raw;
-		List	   *patterns;
-		ListCell   *cell;
 
 		if (ignore_databases == NULL || ignore_databases[0] == '\0')
 			return false;
@@ -214,19 +235,8 @@ fg_guc_database_ignored(void)
 		if (name == NULL)
 			return false;
 
-		/* the look-up may have read the configuration anew: take it as it is now */
-		raw = pstrdup(ignore_databases);
-		ignored = FG_IGNORED_NO;
-		if (SplitGUCList(raw, ',', &patterns))
-		{
-			foreach(cell, patterns)
-			{
-				if (fnmatch((const char *) lfirst(cell), name, 0) == 0)
-					ignored = FG_IGNORED_YES;
-			}
-		}
-		list_free(patterns);
-		pfree(raw);
+		/* the look-up may have read the configuration anew: it counts as it is now */
+		ignored = fg_guc_name_ignored(name) ? FG_IGNORED_YES : FG_IGNORED_NO;
 		pfree(name);
 	}
 	return ignored == FG_IGNORED_YES;

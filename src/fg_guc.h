@@ -41,5 +41,7 @@ extern void fg_guc_define(void);
 extern bool fg_guc_token(FgTokenSetting *setting);
 /* Does fortress.ignore_databases match the current database?  (cached) */
 extern bool fg_guc_database_ignored(void);
+/* The same for any name. */
+extern bool fg_guc_name_ignored(const char *database);
 
 #endif							/* FG_GUC_H */

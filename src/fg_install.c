@@ -10,8 +10,15 @@
  *	fortress_guard_delete		see below, DELETE
  *	fortress_guard_update		see below, UPDATE
  *
- * The latter two archive where the policy says so, and refuse everything where
- * the library is not preloaded.  Archiving is done AFTER, for the statement,
+ * and one that holds rows a fourth, enabled for replicas only:
+ *
+ *	fortress_guard_replica		AFTER DELETE OR UPDATE, row
+ *
+ * which sees what logical replication applies, below the executor, where
+ * nothing else of the guard does.
+ *
+ * Those for DELETE and UPDATE archive where the policy says so, and refuse
+ * everything where the library is not preloaded.  Archiving is done AFTER, for the statement,
  * from the OLD TABLE: all rows at once, in the layout of the relation that the
  * statement named.  A statement trigger fires only for the relation that is
  * named, so each relation of a partitioned tree has its own.
@@ -47,36 +54,67 @@
 #include "fg_catalog.h"
 #include "fg_install.h"
 #include "fg_types.h"
+#include "fg_xact.h"
 
 #define OLD_TABLE_NAME	"fortress_old"
-#define N_TRIGGERS		3
+#define MAX_TRIGGERS	4
+
+/* nest level of the subtransaction in which the guard's own DDL runs; 0: none */
+static int	own_work_level = 0;
 
 typedef struct TriggerSpec
 {
 	const char *name;
 	int16		type;			/* as in pg_trigger.tgtype */
+	char		enabled;		/* as in pg_trigger.tgenabled */
 	bool		old_table;
 } TriggerSpec;
 
-static void
-wanted_triggers(Relation rel, int archive, bool by_row, TriggerSpec specs[N_TRIGGERS])
+static const char *const names[MAX_TRIGGERS] = {
+	"fortress_guard_delete", "fortress_guard_update", "fortress_guard_truncate", FG_REPLICA_TRIGGER
+};
+
+bool
+fg_install_trigger_name(const char *name)
 {
-	static const char *const names[] = {"fortress_guard_delete", "fortress_guard_update"};
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+char
+fg_install_trigger_enabled(const char *name)
+{
+	return strcmp(name, FG_REPLICA_TRIGGER) == 0 ? TRIGGER_FIRES_ON_REPLICA : TRIGGER_FIRES_ALWAYS;
+}
+
+/* Fills in the triggers that a relation must have and returns how many. */
+static int
+wanted_triggers(Relation rel, int archive, bool by_row, TriggerSpec specs[MAX_TRIGGERS])
+{
+	bool		rows = rel->rd_rel->relkind == RELKIND_RELATION;
+	int			n = rows ? MAX_TRIGGERS : MAX_TRIGGERS - 1;
 	static const int bits[] = {FG_ARCHIVE_DELETE, FG_ARCHIVE_UPDATE};
 	static const int16 events[] = {TRIGGER_TYPE_DELETE, TRIGGER_TYPE_UPDATE};
 
-	specs[0].name = "fortress_guard_truncate";
-	specs[0].type = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE;
-	specs[0].old_table = false;
+	for (int i = 0; i < n; i++)
+	{
+		specs[i].name = names[i];
+		specs[i].enabled = fg_install_trigger_enabled(names[i]);
+		specs[i].old_table = false;
+	}
+	specs[2].type = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_TRUNCATE;
+	specs[3].type = TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER | TRIGGER_TYPE_DELETE | TRIGGER_TYPE_UPDATE;
 	for (int i = 0; i < 2; i++)
 	{
-		TriggerSpec *spec = &specs[i + 1];
+		TriggerSpec *spec = &specs[i];
 		bool		archived = (archive & bits[i]) != 0;
 
-		spec->name = names[i];
 		spec->type = events[i];
-		spec->old_table = false;
-		if (by_row && rel->rd_rel->relkind == RELKIND_RELATION)
+		if (by_row && rows)
 			spec->type |= TRIGGER_TYPE_ROW | TRIGGER_TYPE_AFTER;
 		else if (archived && !by_row)
 		{
@@ -86,6 +124,7 @@ wanted_triggers(Relation rel, int archive, bool by_row, TriggerSpec specs[N_TRIG
 		else
 			spec->type |= TRIGGER_TYPE_BEFORE;
 	}
+	return n;
 }
 
 /* The trigger of that name on an open relation, or NULL. */
@@ -109,7 +148,7 @@ trigger_as_made(const Trigger *trigger, const TriggerSpec *spec)
 		return false;
 	return trigger->tgfoid == fg_catalog_guard_function() &&
 		trigger->tgtype == spec->type &&
-		trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
+		trigger->tgenabled == spec->enabled &&
 		trigger->tgqual == NULL &&
 		trigger->tgnattr == 0 &&
 		trigger->tgnargs == 0 &&
@@ -120,10 +159,10 @@ trigger_as_made(const Trigger *trigger, const TriggerSpec *spec)
 static bool
 triggers_as_made(Relation rel, int archive, bool by_row)
 {
-	TriggerSpec specs[N_TRIGGERS];
+	TriggerSpec specs[MAX_TRIGGERS];
+	int			n = wanted_triggers(rel, archive, by_row, specs);
 
-	wanted_triggers(rel, archive, by_row, specs);
-	for (int i = 0; i < N_TRIGGERS; i++)
+	for (int i = 0; i < n; i++)
 	{
 		if (!trigger_as_made(find_trigger(rel, specs[i].name), &specs[i]))
 			return false;
@@ -142,9 +181,40 @@ fg_install_intact(Relation rel, int archive, bool by_row)
 		(!by_row && triggers_as_made(rel, archive, true));
 }
 
+bool
+fg_install_own_work(void)
+{
+	return own_work_level > 0;
+}
+
+static void
+end_transaction(XactEvent event)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		own_work_level = 0;
+}
+
+static void
+end_subtransaction(SubXactEvent event, int level)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && own_work_level >= level)
+		own_work_level = 0;
+}
+
+void
+fg_install_setup(void)
+{
+	fg_xact_register(end_transaction, end_subtransaction);
+}
+
 void
 fg_install_become_owner(FgOwnerState *saved)
 {
+	saved->own_work_level = own_work_level;
+	if (own_work_level == 0)
+		own_work_level = GetCurrentTransactionNestLevel();
+	fg_xact_touch();
 	GetUserIdAndSecContext(&saved->user, &saved->sec_context);
 	SetUserIdAndSecContext(fg_catalog_owner(),
 						   saved->sec_context | SECURITY_LOCAL_USERID_CHANGE);
@@ -156,6 +226,7 @@ fg_install_become_owner(FgOwnerState *saved)
 void
 fg_install_be_user_again(const FgOwnerState *saved)
 {
+	own_work_level = saved->own_work_level;
 	AtEOXact_GUC(false, saved->guc_level);
 	SetUserIdAndSecContext(saved->user, saved->sec_context);
 }
@@ -193,19 +264,19 @@ create_trigger(Relation rel, const TriggerSpec *spec)
 	}
 	CreateTriggerFiringOn(stmt, NULL, RelationGetRelid(rel), InvalidOid, InvalidOid,
 						  InvalidOid, fg_catalog_guard_function(), InvalidOid, NULL,
-						  false, false, TRIGGER_FIRES_ALWAYS);
+						  false, false, spec->enabled);
 	CommandCounterIncrement();
 }
 
 void
 fg_install_triggers(Relation rel, int archive, bool by_row)
 {
-	TriggerSpec specs[N_TRIGGERS];
+	TriggerSpec specs[MAX_TRIGGERS];
+	int			n = wanted_triggers(rel, archive, by_row, specs);
 	FgOwnerState saved;
 
-	wanted_triggers(rel, archive, by_row, specs);
 	fg_install_become_owner(&saved);
-	for (int i = 0; i < N_TRIGGERS; i++)
+	for (int i = 0; i < n; i++)
 	{
 		const Trigger *trigger = find_trigger(rel, specs[i].name);
 
@@ -218,17 +289,27 @@ fg_install_triggers(Relation rel, int archive, bool by_row)
 	fg_install_be_user_again(&saved);
 }
 
+bool
+fg_install_any(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	bool		any = false;
+
+	for (int i = 0; i < MAX_TRIGGERS; i++)
+		any |= find_trigger(rel, names[i]) != NULL;
+	table_close(rel, NoLock);
+	return any;
+}
+
 void
 fg_install_remove(Relation rel)
 {
-	TriggerSpec specs[N_TRIGGERS];
 	FgOwnerState saved;
 
-	wanted_triggers(rel, FG_ARCHIVE_NONE, false, specs);
 	fg_install_become_owner(&saved);
-	for (int i = 0; i < N_TRIGGERS; i++)
+	for (int i = 0; i < lengthof(names); i++)
 	{
-		const Trigger *trigger = find_trigger(rel, specs[i].name);
+		const Trigger *trigger = find_trigger(rel, names[i]);
 
 		if (trigger != NULL)
 			drop_trigger(rel, trigger);

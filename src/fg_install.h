@@ -12,6 +12,13 @@
 #include "postgres.h"
 #include "utils/rel.h"
 
+/* the trigger that sees what replication applies; fires for replicas only */
+#define FG_REPLICA_TRIGGER	"fortress_guard_replica"
+
+/* Is it the name of one of them? */
+extern bool fg_install_trigger_name(const char *name);
+/* How the trigger of that name is enabled, as in pg_trigger.tgenabled. */
+extern char fg_install_trigger_enabled(const char *name);
 /*
  * Makes the triggers that "rel" must have and removes ours that it must not
  * have.  archive: FG_ARCHIVE_* bits; by_row: archive by row triggers.  The
@@ -20,7 +27,9 @@
 extern void fg_install_triggers(Relation rel, int archive, bool by_row);
 /* Removes all of them. */
 extern void fg_install_remove(Relation rel);
-/* Do exactly these triggers stand: always enabled, no WHEN, our function? */
+/* Does any of them stand?  The caller has a lock. */
+extern bool fg_install_any(Oid relid);
+/* Do exactly these triggers stand: enabled as they were, no WHEN, our function? */
 extern bool fg_install_intact(Relation rel, int archive, bool by_row);
 
 /* Between these two the guard's own DDL runs as the owner of the extension. */
@@ -29,9 +38,13 @@ typedef struct FgOwnerState
 	Oid			user;
 	int			sec_context;
 	int			guc_level;
+	int			own_work_level;
 } FgOwnerState;
 
 extern void fg_install_become_owner(FgOwnerState *saved);
 extern void fg_install_be_user_again(const FgOwnerState *saved);
+/* Is what runs now the guard's own DDL?  An error ends it, too. */
+extern bool fg_install_own_work(void);
+extern void fg_install_setup(void); /* transaction callbacks, once at load */
 
 #endif							/* FG_INSTALL_H */

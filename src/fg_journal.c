@@ -219,6 +219,12 @@ fg_journal_drop(FgJournal *journal)
 FgJournal *
 fg_journal_own(void)
 {
+	if (own_journal != NULL && own_journal->database != MyDatabaseId)
+	{
+		/* it went with the extension, which may be here again */
+		own_journal = NULL;
+		first_unsynced = 0;
+	}
 	if (own_journal == NULL && fg_journal_shared != NULL && OidIsValid(MyDatabaseId))
 		own_journal = fg_journal_need(MyDatabaseId);
 	return own_journal;
@@ -442,29 +448,26 @@ write_record(FgJournal *journal, const char *payload, uint32 length, uint64 same
 	return FG_WRITE_DONE;
 }
 
-bool
-fg_journal_append(const char *payload, uint32 length, uint64 same, uint64 *ticket)
+/* There is no room for a journal of this database, so the event is lost. */
+static void
+lose_event(Oid database)
 {
-	FgJournal  *journal;
+	pg_atomic_fetch_add_u64(&fg_journal_shared->lost, 1);
+	if (complaint_due((TimestampTz) pg_atomic_read_u64(&fg_journal_shared->logged_at)))
+	{
+		pg_atomic_write_u64(&fg_journal_shared->logged_at, (uint64) GetCurrentTimestamp());
+		FG_JOURNAL_LOG(errmsg("could not record events of database %u", database),
+					   errdetail("There are journals of %d databases, which is the maximum.",
+								 FG_JOURNAL_MAX));
+	}
+}
+
+/* Appends a record to a journal; *ticket is the number of the write. */
+static bool
+append_to(FgJournal *journal, const char *payload, uint32 length, uint64 same, uint64 *ticket)
+{
 	FgWrite		result = FG_WRITE_FAILED;
 	uint64		due;
-
-	*ticket = 0;
-	if (fg_journal_shared == NULL || !OidIsValid(MyDatabaseId) || RecoveryInProgress())
-		return false;
-	journal = fg_journal_own();
-	if (journal == NULL)
-	{
-		pg_atomic_fetch_add_u64(&fg_journal_shared->lost, 1);
-		if (complaint_due((TimestampTz) pg_atomic_read_u64(&fg_journal_shared->logged_at)))
-		{
-			pg_atomic_write_u64(&fg_journal_shared->logged_at, (uint64) GetCurrentTimestamp());
-			FG_JOURNAL_LOG(errmsg("could not record events of database %u", MyDatabaseId),
-						   errdetail("There are journals of %d databases, which is the maximum.",
-									 FG_JOURNAL_MAX));
-		}
-		return false;
-	}
 
 	HOLD_INTERRUPTS();
 	LWLockAcquire(&journal->append_lock.lock, LW_EXCLUSIVE);
@@ -492,11 +495,7 @@ fg_journal_append(const char *payload, uint32 length, uint64 same, uint64 *ticke
 		}
 	}
 	if (result == FG_WRITE_DONE)
-	{
 		*ticket = journal->written;
-		if (first_unsynced == 0)
-			first_unsynced = journal->written;
-	}
 	due = losses_due(journal, result == FG_WRITE_DONE ? 0 : 1);
 	fg_journal_quiet = false;
 	LWLockRelease(&journal->append_lock.lock);
@@ -504,6 +503,27 @@ fg_journal_append(const char *payload, uint32 length, uint64 same, uint64 *ticke
 	log_losses(journal->database, due, result == FG_WRITE_FULL);
 	RESUME_INTERRUPTS();
 	return result == FG_WRITE_DONE;
+}
+
+bool
+fg_journal_append(const char *payload, uint32 length, uint64 same, uint64 *ticket)
+{
+	FgJournal  *journal;
+
+	*ticket = 0;
+	if (fg_journal_shared == NULL || !OidIsValid(MyDatabaseId) || RecoveryInProgress())
+		return false;
+	journal = fg_journal_own();
+	if (journal == NULL)
+	{
+		lose_event(MyDatabaseId);
+		return false;
+	}
+	if (!append_to(journal, payload, length, same, ticket))
+		return false;
+	if (first_unsynced == 0)
+		first_unsynced = *ticket;
+	return true;
 }
 
 /* ----------------------------------------------------------------
@@ -599,38 +619,62 @@ writes_failed(FgJournal *journal, uint64 first, uint64 last)
 	return failed;
 }
 
+/* Returns when the writes first .. last are settled: are they on disk? */
+static bool
+sync_to(FgJournal *journal, uint64 first, uint64 last)
+{
+	bool		forgotten = false;
+
+	HOLD_INTERRUPTS();
+	/* what was written may be gone, if the extension was dropped meanwhile */
+	while (!forgotten && pg_atomic_read_u64(&journal->settled) < last)
+	{
+		/* whoever has the lock may be syncing what was written before ours */
+		if (!LWLockAcquireOrWait(&journal->sync_lock.lock, LW_EXCLUSIVE))
+			continue;
+		if (pg_atomic_read_u64(&journal->settled) < last)
+			sync_writes(journal);
+		forgotten = pg_atomic_read_u64(&journal->settled) < last;
+		LWLockRelease(&journal->sync_lock.lock);
+	}
+	RESUME_INTERRUPTS();
+	return !forgotten && !writes_failed(journal, first, last);
+}
+
 /*
  * What this session has written since its last sync counts, too.
  */
 bool
 fg_journal_sync(uint64 ticket)
 {
-	FgJournal  *journal = own_journal;
 	uint64		first = ticket;
-	bool		forgotten = false;
 
 	if (ticket == 0)
 		return true;
-	if (journal == NULL)
+	if (own_journal == NULL)
 		return false;
 	if (first_unsynced != 0 && first_unsynced < ticket)
 		first = first_unsynced;
 	first_unsynced = 0;
+	return sync_to(own_journal, first, ticket);
+}
 
-	HOLD_INTERRUPTS();
-	/* what was written may be gone, if the extension was dropped meanwhile */
-	while (!forgotten && pg_atomic_read_u64(&journal->settled) < ticket)
+bool
+fg_journal_append_elsewhere(Oid database, const char *payload, uint32 length, uint64 same)
+{
+	FgJournal  *journal;
+	uint64		ticket;
+
+	if (fg_journal_shared == NULL || RecoveryInProgress())
+		return false;
+	journal = fg_journal_need(database);
+	if (journal == NULL)
 	{
-		/* whoever has the lock may be syncing what was written before ours */
-		if (!LWLockAcquireOrWait(&journal->sync_lock.lock, LW_EXCLUSIVE))
-			continue;
-		if (pg_atomic_read_u64(&journal->settled) < ticket)
-			sync_writes(journal);
-		forgotten = pg_atomic_read_u64(&journal->settled) < ticket;
-		LWLockRelease(&journal->sync_lock.lock);
+		lose_event(database);
+		return false;
 	}
-	RESUME_INTERRUPTS();
-	return !forgotten && !writes_failed(journal, first, ticket);
+	return append_to(journal, payload, length, same, &ticket) &&
+		sync_to(journal, ticket, ticket);
 }
 
 void

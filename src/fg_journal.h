@@ -38,6 +38,12 @@ extern bool fg_journal_append(const char *payload, uint32 length, uint64 same, u
  * with whoever waits for one.  Never raises an error.
  */
 extern bool fg_journal_sync(uint64 ticket);
+/*
+ * Both in one for the journal of another database.  The texts of the payload
+ * are in the encoding of that one.
+ */
+extern bool fg_journal_append_elsewhere(Oid database, const char *payload, uint32 length,
+										uint64 same);
 /* How many records could not be written since this was last asked; 0: none. */
 extern uint64 fg_journal_take_lost(void);
 /* They could not be told of, either: the next one who asks is told. */

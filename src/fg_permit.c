@@ -39,6 +39,7 @@
 #include "fg_auth.h"
 #include "fg_catalog_auth.h"
 #include "fg_event.h"
+#include "fg_label.h"
 #include "fg_policy.h"
 #include "fg_statement.h"
 
@@ -273,6 +274,7 @@ fg_exempt(PG_FUNCTION_ARGS)
 	row.reason = text_argument(fcinfo, 5);
 
 	id = fg_catalog_add_exemption(&row);
+	fg_label_exemptions_changed();
 
 	initStringInfo(&line);
 	appendStringInfo(&line, "exemption " INT64_FORMAT " of role %s", id,
@@ -300,6 +302,7 @@ fg_revoke_exemption(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("exemption " INT64_FORMAT " does not exist or has been revoked", id),
 				 errhint("The view fortress.exemptions lists them.")));
+	fg_label_exemptions_changed();
 	write_event("exemption_revoked", InvalidOid, -1, psprintf("exemption " INT64_FORMAT, id));
 	PG_RETURN_VOID();
 }

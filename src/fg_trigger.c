@@ -6,9 +6,15 @@
  * It archives old row images after DELETE and UPDATE, asks for permission
  * before TRUNCATE and archives the whole table then, and where the library was
  * not preloaded it asks fg_decide to refuse everything: the triggers stay on
- * the table whatever becomes of the configuration.
+ * the table whatever becomes of the configuration.  It does so, too, where they
+ * stand on a table without a policy: unprotect() takes both away, so somebody has
+ * got at the policy's row below SQL, or loaded only a part of a dump.
  *
- * Counting and limits are not its business; see fg_executor.c.
+ * Counting and limits are not its business (see fg_executor.c), except for rows
+ * that replication applies.  These come without a statement, and one row
+ * trigger is there for them alone: it counts them (fg_trigger_remote.c) and
+ * archives them, and is silent about rows of statements, as the others are
+ * about applied ones.
  *
  * Locks: the shadow's, after the base table's.
  *
@@ -26,9 +32,12 @@
 
 #include "fg_decide.h"
 #include "fg_guc.h"
+#include "fg_install.h"
 #include "fg_policy.h"
+#include "fg_remote.h"
 #include "fg_shadow.h"
 #include "fg_trigger.h"
+#include "fg_trigger_remote.h"
 
 PG_FUNCTION_INFO_V1(fg_guard);
 
@@ -42,12 +51,18 @@ event_operation(TriggerEvent event)
 	return FG_OP_UPDATE;
 }
 
+/* Somebody may use the function in triggers of his own, which do nothing. */
+static bool
+named_by_guard(const TriggerData *data)
+{
+	return strncmp(data->tg_trigger->tgname, "fortress_guard_", 15) == 0;
+}
+
 /* Only our own kinds of triggers bring what is used here. */
 static bool
 made_by_guard(const TriggerData *data)
 {
-	if (strncmp(data->tg_trigger->tgname, "fortress_guard_", 15) != 0 ||
-		TRIGGER_FIRED_BY_INSERT(data->tg_event))
+	if (!named_by_guard(data) || TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		return false;
 	if (TRIGGER_FIRED_AFTER(data->tg_event))
 		return TRIGGER_FIRED_FOR_ROW(data->tg_event) || data->tg_oldtable != NULL;
@@ -71,18 +86,10 @@ shadow_owners(const FgRelation *entry, int archive_bit)
 }
 
 static void
-archive_rows(const TriggerData *data, const FgRelation *entry, FgOperation op)
+archive_rows(const TriggerData *data, List *owners, FgOperation op)
 {
-	List	   *owners;
-	char		how;
+	char		how = op == FG_OP_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
 	ListCell   *lc;
-
-	/* a row that went to another partition fires as a DELETE, and is none */
-	if (TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
-		HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))
-		op = FG_OP_UPDATE;
-	owners = shadow_owners(entry, FG_OP_BIT(op));
-	how = op == FG_OP_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
 
 	foreach(lc, owners)
 	{
@@ -91,6 +98,57 @@ archive_rows(const TriggerData *data, const FgRelation *entry, FgOperation op)
 		else
 			fg_shadow_archive_store(data->tg_relation, lfirst_oid(lc), data->tg_oldtable, how);
 	}
+}
+
+/* Rows of a statement. */
+static void
+guard_rows(const TriggerData *data, const FgRelation *entry, FgOperation op)
+{
+	/* a row that went to another partition fires as a DELETE, and is none */
+	if (TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
+		HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))
+		op = FG_OP_UPDATE;
+	archive_rows(data, shadow_owners(entry, FG_OP_BIT(op)), op);
+}
+
+/* A row that replication applies. */
+static void
+guard_applied(const TriggerData *data, const FgRelation *entry)
+{
+	FgOperation op = fg_trigger_remote_operation(data);
+	List	   *owners = shadow_owners(entry, FG_OP_BIT(op));
+
+	fg_trigger_remote_count(data, entry, op);
+	archive_rows(data, owners, op);
+}
+
+/* An AFTER trigger was fired: is what was changed its business? */
+static void
+guard_changed(const TriggerData *data, const FgRelation *entry, FgOperation op)
+{
+	bool		for_applied = strcmp(data->tg_trigger->tgname, FG_REPLICA_TRIGGER) == 0;
+	bool		applied = TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
+		fg_remote_applied(data->tg_trigtuple);
+
+	if (applied != for_applied)
+		return;
+	if (applied)
+		guard_applied(data, entry);
+	else
+		guard_rows(data, entry, op);
+}
+
+/* What needs no policy: asks fg_decide to refuse. */
+static void
+refuse(FgQuestion question, const TriggerData *data, FgOperation op)
+{
+	FgRequest	request = {.question = question};
+	FgVerdict	verdict;
+
+	request.op = op;
+	request.relid = RelationGetRelid(data->tg_relation);
+	request.role = GetUserId();
+	fg_decide(&request, &verdict);
 }
 
 static int64
@@ -134,7 +192,7 @@ guard_truncate(Relation rel, const FgRelation *entry)
 		FgVerdict	verdict;
 
 		request.relid = RelationGetRelid(rel);
-		request.role = GetUserId();
+		request.role = fg_remote_role(rel);
 		request.what = "TRUNCATE";
 		for (int i = 0; i < n_policies; i++)
 		{
@@ -177,15 +235,7 @@ fg_guard(PG_FUNCTION_ARGS)
 	op = event_operation(data->tg_event);
 
 	if (!fg_preloaded)
-	{
-		FgRequest	request = {.question = FG_ASK_UNLOADED};
-		FgVerdict	verdict;
-
-		request.op = op;
-		request.relid = RelationGetRelid(data->tg_relation);
-		request.role = GetUserId();
-		fg_decide(&request, &verdict);
-	}
+		refuse(FG_ASK_UNLOADED, data, op);
 	if (!fg_policy_active())
 		return PointerGetDatum(NULL);
 	entry = fg_policy_lookup(RelationGetRelid(data->tg_relation));
@@ -199,7 +249,9 @@ fg_guard(PG_FUNCTION_ARGS)
 		if (op == FG_OP_TRUNCATE)
 			guard_truncate(data->tg_relation, entry);
 		else if (TRIGGER_FIRED_AFTER(data->tg_event))
-			archive_rows(data, entry, op);
+			guard_changed(data, entry, op);
 	}
+	else if (named_by_guard(data) && !TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		refuse(FG_ASK_ORPHANED, data, op);
 	return PointerGetDatum(NULL);
 }

@@ -2,7 +2,7 @@
  *
  * fg_trigger.h
  *		fortress.guard(), the trigger function of protected tables.  It is
- *		called by the server only; other parts need nothing of it.
+ *		called by the server only.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,5 +13,6 @@
 #include "fmgr.h"
 
 extern Datum fg_guard(PG_FUNCTION_ARGS);
+extern void fg_trigger_setup(void); /* transaction callbacks, once at load, after fg_decide's */
 
 #endif							/* FG_TRIGGER_H */

@@ -521,6 +521,7 @@ is(logged($numbers, 'guarded_too'), '1500|t', 'and one that has moved');
 is(verified('guarded_too'), 't', 'unbroken');
 
 ok(scalar(glob($node->data_dir . "/pg_fortress/$first.journal*")), 'a database has a journal');
+$node->safe_psql('guarded_too', 'SELECT fortress.allow_drop_database()');
 with_backlog('guarded_too', 'DROP DATABASE guarded_too');
 is(join(' ', glob($node->data_dir . "/pg_fortress/$first.journal*")), '', 'and takes it with it');
 new_database('guarded');
@@ -531,16 +532,25 @@ is(logged('SELECT max(id) FROM fortress.audit_log', 'guarded'), '1', 'another on
 refuse('guarded', 3);
 $node->safe_psql(
 	'guarded', q{
+	BEGIN;
+	SELECT fortress.unlock(fortress.issue_token(operations => '{admin}'));
 	SELECT fortress.unprotect('t');
 	SELECT format('DROP TABLE %s', fortress.shadow_of('t')) \gexec
 	DROP EXTENSION fortress_guard;
+	COMMIT;
 });
 $node->safe_psql('guarded', q{CREATE EXTENSION fortress_guard; SELECT fortress.protect('t')});
 is(logged("SELECT string_agg(id || event, ' ') FROM fortress.audit_log", 'guarded'), '1policy_changed',
 	'an extension that is made again begins with an empty log');
 is(verified('guarded'), 't', 'unbroken');
 
-$node->safe_psql('guarded', q{DROP EXTENSION fortress_guard CASCADE});
+$node->safe_psql(
+	'guarded', q{
+	BEGIN;
+	SELECT fortress.unlock(fortress.issue_token(operations => '{admin}'));
+	DROP EXTENSION fortress_guard CASCADE;
+	COMMIT;
+});
 $node->safe_psql('guarded', q{CREATE EXTENSION fortress_guard; SELECT fortress.protect('t')});
 is(logged("SELECT string_agg(id || event, ' ') FROM fortress.audit_log", 'guarded'), '1policy_changed',
 	'so does one that was dropped with policies and archives');
@@ -625,11 +635,14 @@ $listener->quit;
 $node->safe_psql(
 	'postgres', q{
 	CREATE ROLE regress_owner LOGIN;
+	BEGIN;
+	SELECT fortress.unlock(fortress.issue_token(operations => '{admin,ddl}'));
 	CREATE ROLE regress_operator LOGIN IN ROLE fortress_operator;
 	CREATE ROLE regress_auditor LOGIN IN ROLE fortress_auditor;
 	CREATE ROLE regress_admin LOGIN IN ROLE fortress_admin;
 	GRANT CREATE ON SCHEMA public TO regress_owner;
 	ALTER TABLE t OWNER TO regress_owner;
+	COMMIT;
 });
 foreach my $case (
 	[ 'regress_owner', 0 ], [ 'regress_cleaner', 0 ], [ 'regress_operator', 0 ],
@@ -640,7 +653,7 @@ foreach my $case (
 	is((attempt('rights', 'SELECT count(*) FROM fortress.audit_log;', role => $role))[1], $reads ? '' : '42501', "$role $may the log");
 	is((attempt('rights', 'SELECT count(*) FROM fortress.offenders;', role => $role))[1], $reads ? '' : '42501', "$role $may its views");
 	is((attempt('rights', 'SELECT ok FROM fortress.verify_audit();', role => $role))[1], $reads ? '' : '42501', 'and the check');
-	is( (attempt('rights', q{
+	like((attempt('rights', q{
 			INSERT INTO fortress.audit_log SELECT * FROM fortress.audit_log LIMIT 0;
 			INSERT INTO fortress.audit_log (id, at, event, pid, detail, hash) VALUES (0, now(), 'x', 0, '{}', '');
 			UPDATE fortress.audit_log SET event = 'x' WHERE false;
@@ -651,7 +664,7 @@ foreach my $case (
 			CREATE TRIGGER x BEFORE INSERT ON fortress.audit_log EXECUTE FUNCTION in_trigger();
 			BEGIN; LOCK TABLE fortress.audit_log IN ACCESS EXCLUSIVE MODE; ROLLBACK;
 			COPY fortress.audit_log FROM STDIN;}, role => $role))[1],
-		join(' ', ('42501') x 10), "$role does not write it");
+		qr/^(?:ZG011|42501)(?: (?:ZG011|42501)){9}$/, "$role does not write it");
 }
 is(verified(), 't', 'the chain is unbroken');
 

@@ -53,6 +53,29 @@ sub attempt
 	return ($out, "@codes");
 }
 
+# Without the guard in the way: what somebody can do who gets past it.
+sub switch_guard
+{
+	my ($state) = @_;
+
+	$node->append_conf('postgresql.conf', "fortress.enabled = $state");
+	$node->reload;
+	$node->poll_query_until('postgres', 'SHOW fortress.enabled', $state) or die "the guard is not $state";
+	# each session is warned that it is off
+	$ENV{PGOPTIONS} = $state eq 'off' ? '-c client_min_messages=error' : '';
+	return;
+}
+
+sub tampering
+{
+	my ($database, $sql) = @_;
+
+	switch_guard('off');
+	my ($status, $out, $err) = $node->psql($database, $sql);
+	switch_guard('on');
+	return "$err$out";
+}
+
 sub verified
 {
 	return $node->safe_psql('postgres', 'SELECT ok, first_bad FROM fortress.verify_audit()');
@@ -211,11 +234,11 @@ is(verified(), 't|', 'the chain is unbroken');
 #
 
 $position = -s $node->logfile;
-$node->safe_psql('postgres', 'ALTER TABLE fortress.audit_log ALTER query TYPE varchar');
+is(tampering('postgres', 'ALTER TABLE fortress.audit_log ALTER query TYPE varchar'), '', 'the table is altered');
 refuse(10, 1);
 $node->wait_for_log(qr/ERROR:  table "fortress.audit_log" is not as the extension made it/, $position);
 is($node->safe_psql('postgres', $n_recorded) - $n_refused, $before - 10, 'an altered table takes nothing in');
-$node->safe_psql('postgres', 'ALTER TABLE fortress.audit_log ALTER query TYPE text');
+is(tampering('postgres', 'ALTER TABLE fortress.audit_log ALTER query TYPE text'), '', 'and mended');
 is(logged($n_recorded) - $n_refused, $before, 'a mended one takes all');
 is(verified(), 't|', 'the chain is unbroken');
 
@@ -462,6 +485,7 @@ my $zeroes = q{decode(repeat('00', 32), 'hex')};
 my $copied = "$directory/../copied";
 my $update = 'UPDATE fortress.audit_log SET';
 
+switch_guard('off');
 foreach my $case (
 	# each column, of a row in the middle
 	[ "$update id = 100 WHERE id = 5", 5 ],
@@ -539,23 +563,28 @@ foreach my $case (
 	$out =~ s/^\s+//;
 	is("$err$out", "f|$first_bad\nt|", $name);
 }
+switch_guard('on');
 
 
 # what is committed shows too, and its undoing; new events make no difference
 
 my $again = 'DO $$BEGIN DELETE FROM t WHERE id > 0; EXCEPTION WHEN OTHERS THEN NULL; END$$';
-in_tampered("$update pid = pid + 1 WHERE id = 12; $again");
+is(tampering('tampered', "$update pid = pid + 1 WHERE id = 12"), '', 'a row is changed');
+in_tampered($again);
 is(in_tampered($check), 'f|12', 'a changed row is found after others have been recorded');
-in_tampered("$update pid = pid - 1 WHERE id = 12");
+is(tampering('tampered', "$update pid = pid - 1 WHERE id = 12"), '', 'and changed back');
 is(in_tampered($check), 't|', 'and when it is as it was there is nothing to be found');
 my $end = in_tampered('SELECT max(id) FROM fortress.audit_log');
 is($end, 13, 'the log has gone on');
-in_tampered("CREATE TABLE saved AS SELECT * FROM fortress.audit_log WHERE id >= 12; DELETE FROM fortress.audit_log WHERE id >= 12; $again");
+is(tampering('tampered', 'CREATE TABLE saved AS SELECT * FROM fortress.audit_log WHERE id >= 12; DELETE FROM fortress.audit_log WHERE id >= 12'),
+	'', 'rows are removed');
+in_tampered($again);
 is(in_tampered($check), 'f|12', 'so with rows that were removed from its end');
 is(in_tampered('SELECT id, event FROM fortress.audit_log WHERE id > 11 ORDER BY id'), "14|tamper\n15|blocked", 'of which an event tells');
-in_tampered("$insert SELECT * FROM saved");
+is(tampering('tampered', "$insert SELECT * FROM saved"), '', 'and put back');
 is(in_tampered($check), 't|', 'until they are back');
-in_tampered("SELECT forge('blocked', NULL); $again");
+is(tampering('tampered', "SELECT forge('blocked', NULL)"), '', 'a row is forged');
+in_tampered($again);
 like(in_tampered($check), qr/^f\|1[67]$/, 'and with rows that were put there');
 is(in_tampered(q{SELECT event, detail ->> 'message' FROM fortress.audit_log WHERE id = 17}),
 	'tamper|rows were put into fortress.audit_log behind event 15', 'of which an event tells, too');
@@ -573,7 +602,7 @@ in_attacked(q{CREATE EXTENSION fortress_guard; CREATE TABLE t AS SELECT i AS id 
 in_attacked($attempt) for 1 .. 4;
 is(in_attacked($result), 't|', 'four attempts are recorded');
 
-in_attacked(q{UPDATE fortress.audit_log SET at = '2000-01-01' WHERE id <= 3});
+is(tampering('attacked', q{UPDATE fortress.audit_log SET at = '2000-01-01' WHERE id <= 3}), '', 'rows are made old');
 in_attacked($attempt);
 ok( $node->poll_query_until('attacked',
 		q{SELECT EXISTS (SELECT FROM fortress.audit_log WHERE event = 'tamper' AND detail ->> 'message' LIKE 'event 1 %is kept')}),
@@ -581,15 +610,15 @@ ok( $node->poll_query_until('attacked',
 is(in_attacked('SELECT count(*) FROM fortress.audit_log WHERE id <= 3'), '3', 'and keeps them');
 is(in_attacked($result), 'f|1', 'so that they are found');
 
-is(in_attacked(q{CREATE INDEX odd ON fortress.audit_log ((detail ->> 'sqlstate'))}), '', 'an index with an expression is made');
+is(tampering('attacked', q{CREATE INDEX odd ON fortress.audit_log ((detail ->> 'sqlstate'))}), '', 'an index with an expression is made');
 $before = in_attacked($blocked);
 in_attacked($attempt);
 ok($node->poll_query_until('attacked', 'SELECT true'), 'with it the server goes on');
-in_attacked('DROP INDEX fortress.odd');
+is(tampering('attacked', 'DROP INDEX fortress.odd'), '', 'it is dropped');
 in_attacked('SELECT fortress.verify_audit()');
 is(in_attacked($blocked), $before + 1, 'and without it the event is taken in');
 
-is( in_attacked(q{INSERT INTO fortress.audit_log (id, at, event, detail, hash, journal, number)
+is( tampering('attacked', q{INSERT INTO fortress.audit_log (id, at, event, detail, hash, journal, number)
 	SELECT 1000000 + i, now(), 'x', '{}', '\x00', j.journal, j.number + i
 	FROM generate_series(1, 5) i, (SELECT journal, number FROM fortress.audit_log WHERE number IS NOT NULL ORDER BY id DESC LIMIT 1) j}),
 	'', 'rows are put in at the places of events to come');
@@ -597,6 +626,7 @@ in_attacked($attempt) for 1 .. 3;
 in_attacked('SELECT fortress.verify_audit()');
 is(in_attacked($blocked), $before + 4, 'which does not keep these out');
 
+switch_guard('off');
 foreach my $change (
 	['ALTER TABLE fortress.audit_log ENABLE ROW LEVEL SECURITY', 'row security'],
 	['CREATE TABLE child () INHERITS (fortress.audit_log)', 'a table that inherits from it'],
@@ -604,16 +634,18 @@ foreach my $change (
 {
 	like(in_attacked("BEGIN; $change->[0]; $result; ROLLBACK"), qr/audit_log" is not as the extension made it/, "$change->[1] is found");
 }
-is(in_attacked('UPDATE fortress.audit_log SET rows = -1 WHERE id = 1; DELETE FROM fortress.audit_log WHERE id = 0'), '', 'a missing value is replaced');
+switch_guard('on');
+is(tampering('attacked', 'UPDATE fortress.audit_log SET rows = -1 WHERE id = 1; DELETE FROM fortress.audit_log WHERE id = 0'), '', 'a missing value is replaced');
 is(in_attacked($result), 'f|1', 'and found');
 
 # The extension goes with all that it has, and its journal with it
 
 $oid = in_attacked(q{SELECT oid FROM pg_database WHERE datname = current_database()});
-in_attacked('CREATE TABLE u (id int PRIMARY KEY); SELECT fortress.protect($$u$$); DROP EXTENSION fortress_guard CASCADE');
+in_attacked('CREATE TABLE u (id int PRIMARY KEY); SELECT fortress.protect($$u$$);
+	BEGIN; SELECT fortress.unlock(fortress.issue_token(operations => ARRAY[$$admin$$])); DROP EXTENSION fortress_guard CASCADE; COMMIT');
 is(in_attacked(q{SELECT count(*) FROM pg_extension WHERE extname = 'fortress_guard'}), '0', 'DROP EXTENSION CASCADE drops it with its archives');
 is(join(' ', glob($node->data_dir . "/pg_fortress/$oid.journal*")), '', 'and its journal');
-like(in_attacked('BEGIN; CREATE EXTENSION fortress_guard; DROP EXTENSION fortress_guard; PREPARE TRANSACTION $$fg$$'),
+like(in_attacked('BEGIN; CREATE EXTENSION fortress_guard; SELECT fortress.unlock(fortress.issue_token(operations => ARRAY[$$admin$$])); DROP EXTENSION fortress_guard; PREPARE TRANSACTION $$fg$$'),
 	qr/cannot PREPARE a transaction that has dropped extension fortress_guard|prepared transactions are disabled/, 'it is not dropped in two phases');
 
 $node->stop;

@@ -204,7 +204,10 @@ $standby->safe_psql(
 	'postgres', q{
 	SELECT fortress.unprotect('gone');
 	DROP TABLE gone;
+	BEGIN;
+	SELECT fortress.unlock(fortress.issue_token('{will_be_renamed}', '{ddl}'));
 	ALTER TABLE will_be_renamed RENAME TO renamed;
+	COMMIT;
 });
 my $events = refusals($standby);
 is(verified($standby), 't|', 'a log with events of a table that is gone, and of one that has another name');
