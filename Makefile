@@ -15,10 +15,13 @@ OBJS = \
 	fortress_guard.o \
 	src/fg_admin.o \
 	src/fg_apply.o \
+	src/fg_approve.o \
+	src/fg_argument.o \
 	src/fg_audit.o \
 	src/fg_auditor.o \
 	src/fg_auditor_import.o \
 	src/fg_auth.o \
+	src/fg_auth_request.o \
 	src/fg_auth_token.o \
 	src/fg_budget.o \
 	src/fg_budget_file.o \
@@ -26,7 +29,10 @@ OBJS = \
 	src/fg_catalog.o \
 	src/fg_catalog_audit.o \
 	src/fg_catalog_auth.o \
+	src/fg_catalog_column.o \
+	src/fg_catalog_request.o \
 	src/fg_catalog_schema.o \
+	src/fg_catalog_totp.o \
 	src/fg_client.o \
 	src/fg_change.o \
 	src/fg_counter.o \
@@ -69,6 +75,9 @@ OBJS = \
 	src/fg_trigger.o \
 	src/fg_trigger_remote.o \
 	src/fg_tally.o \
+	src/fg_totp.o \
+	src/fg_totp_code.o \
+	src/fg_totp_seal.o \
 	src/fg_types.o \
 	src/fg_verify.o \
 	src/fg_verify_object.o \

@@ -141,7 +141,8 @@ CREATE TABLE fortress.token (
 	origin text NOT NULL CHECK (origin IN ('secret', 'request', 'totp')),
 	request bigint,
 	CONSTRAINT token_pkey PRIMARY KEY (id),
-	CONSTRAINT token_hash_key UNIQUE (hash)
+	CONSTRAINT token_hash_key UNIQUE (hash),
+	CONSTRAINT token_request_key UNIQUE (request)
 );
 COMMENT ON TABLE fortress.token IS 'permissions for a number of transactions: issued tokens, of whose secret only the SHA-256 hash is kept, and what approved requests and TOTP codes have opened';
 
@@ -155,6 +156,73 @@ CREATE TABLE fortress.token_use (
 	CONSTRAINT token_use_pkey PRIMARY KEY (token, number)
 );
 COMMENT ON TABLE fortress.token_use IS 'one row for each committed use of a token';
+
+CREATE SEQUENCE fortress.request_id_seq;
+CREATE TABLE fortress.request (
+	id bigint NOT NULL,
+	requester_oid oid NOT NULL,
+	requester_name name NOT NULL,
+	requester_system bigint NOT NULL,
+	login_oid oid NOT NULL,
+	login_name name NOT NULL,
+	login_system bigint NOT NULL,
+	actual_role name NOT NULL,
+	client_addr inet,
+	application_name text,
+	context text,
+	requested_at timestamptz NOT NULL,
+	relations regclass[],
+	operations text[] NOT NULL,
+	max_rows bigint CHECK (max_rows >= 0),
+	table_rows bigint,
+	valid_for interval NOT NULL,
+	reason text NOT NULL,
+	state text NOT NULL CHECK (state IN ('pending', 'approved', 'rejected')),
+	decided_by name,
+	decided_login name,
+	decided_at timestamptz,
+	why text,
+	valid_until timestamptz,
+	CONSTRAINT request_pkey PRIMARY KEY (id)
+);
+-- Rows come in below SQL: an index here has neither condition nor expression.
+CREATE INDEX request_requester_idx ON fortress.request (requester_oid);
+COMMENT ON TABLE fortress.request IS 'what was asked for, and what somebody else decided; that one was used says the row of fortress.token that it opened';
+COMMENT ON COLUMN fortress.request.requester_oid IS 'the session user, who alone can use it; with requester_system as in fortress.exemption';
+COMMENT ON COLUMN fortress.request.login_oid IS 'who logged in: another one than the session user after SET SESSION AUTHORIZATION';
+COMMENT ON COLUMN fortress.request.table_rows IS 'rows that the tables had by the planner''s estimate when it was asked for; NULL: not known';
+COMMENT ON COLUMN fortress.request.valid_for IS 'from the approval on';
+
+CREATE TABLE fortress.approval_rule (
+	relation regclass NOT NULL,
+	operations text[] NOT NULL,
+	approvers_oid oid,
+	approvers_name name,
+	approvers_system bigint,
+	set_by name NOT NULL,
+	set_at timestamptz NOT NULL,
+	CONSTRAINT approval_rule_pkey PRIMARY KEY (relation)
+);
+COMMENT ON TABLE fortress.approval_rule IS 'for which operations an approved request is the only permission';
+COMMENT ON COLUMN fortress.approval_rule.relation IS '- (0): every protected table, and for admin the guard itself';
+COMMENT ON COLUMN fortress.approval_rule.approvers_oid IS 'whose members decide, with approvers_system as in fortress.exemption; NULL: those of fortress_admin';
+
+-- The columns in front have a fixed width: they are written in place.
+CREATE TABLE fortress.totp (
+	role_oid oid NOT NULL,
+	wrong_codes integer NOT NULL,
+	last_step bigint NOT NULL,
+	locked_until timestamptz NOT NULL,
+	sealed bytea NOT NULL,
+	role_name name NOT NULL,
+	enrolled_by name NOT NULL,
+	enrolled_at timestamptz NOT NULL,
+	CONSTRAINT totp_pkey PRIMARY KEY (role_oid)
+);
+COMMENT ON TABLE fortress.totp IS 'one row for each role that unlocks with codes of an authenticator';
+COMMENT ON COLUMN fortress.totp.wrong_codes IS 'in a row; with the next two columns written at once and for good, whatever becomes of the transaction';
+COMMENT ON COLUMN fortress.totp.last_step IS 'of the last code that was right, in 30 seconds since 1970; no code of this step or an earlier one works any more';
+COMMENT ON COLUMN fortress.totp.sealed IS 'the secret, encrypted for this role in the database of this name, with a key that only this cluster and its physical copies have';
 
 CREATE TABLE fortress.audit_log (
 	id bigint NOT NULL,
@@ -184,7 +252,7 @@ CREATE INDEX audit_log_relation_idx ON fortress.audit_log (relation, at);
 COMMENT ON TABLE fortress.audit_log IS 'one row for each event, in the order of the journal; a hash chain that fortress.verify_audit() checks';
 COMMENT ON COLUMN fortress.audit_log.id IS 'without gaps from the first row on';
 COMMENT ON COLUMN fortress.audit_log.at IS 'when it happened';
-COMMENT ON COLUMN fortress.audit_log.event IS 'blocked, observed (over a limit in mode audit), permitted (over a limit, with permission), policy_changed, exemption_granted, exemption_revoked, token_issued, token_used, token_refused, token_revoked, locked, restored, tamper, unrecorded, audit_expired';
+COMMENT ON COLUMN fortress.audit_log.event IS 'blocked, observed (over a limit in mode audit), permitted (over a limit, with permission), policy_changed, exemption_granted, exemption_revoked, token_issued, token_used, token_refused, token_revoked, totp_enrolled, totp_used, totp_locked, locked, approval_requested, approval_granted, approval_rejected, approval_refused (somebody who may not decide tried to), restored, tamper, unrecorded, audit_expired';
 COMMENT ON COLUMN fortress.audit_log.relation IS 'the table, or NULL; detail has the name that it had';
 COMMENT ON COLUMN fortress.audit_log.rows IS 'rows that the statement reached, or the transaction in permitted and observed; NULL: not known';
 COMMENT ON COLUMN fortress.audit_log.max_rows IS 'the limit that was exceeded; NULL: none was';
@@ -208,8 +276,14 @@ SELECT pg_catalog.pg_extension_config_dump('fortress.exemption_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.token', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.token_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.token_use', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.request', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.request_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.approval_rule', '');
+-- Left out, unless whoever dumps sets this (PGOPTIONS='-c fortress_guard.dump_totp=on').
+SELECT pg_catalog.pg_extension_config_dump('fortress.totp',
+	$$WHERE pg_catalog.current_setting('fortress_guard.dump_totp', true) = 'on'$$);
 
-GRANT SELECT ON fortress.policy, fortress.row_limit, fortress.schema_policy, fortress.shadow
+GRANT SELECT ON fortress.policy, fortress.row_limit, fortress.schema_policy, fortress.shadow, fortress.approval_rule
 	TO fortress_admin, fortress_operator, fortress_auditor;
 
 CREATE VIEW fortress.exemptions AS
@@ -234,7 +308,45 @@ CREATE VIEW fortress.tokens AS
 				FROM fortress.token_use x GROUP BY x.token) u ON u.token = t.id;
 COMMENT ON VIEW fortress.tokens IS 'issued tokens without their secrets, with what was used of them';
 
-GRANT SELECT ON fortress.exemptions, fortress.tokens, fortress.audit_log TO fortress_admin, fortress_auditor;
+CREATE VIEW fortress.requests AS
+	SELECT r.id,
+		CASE WHEN t.id IS NOT NULL THEN 'used'
+			WHEN r.state = 'approved' AND r.valid_until <= pg_catalog.clock_timestamp() THEN 'expired'
+			ELSE r.state END AS state,
+		r.relations, r.operations, r.max_rows, least(r.max_rows, r.table_rows) AS estimated_rows, r.reason,
+		coalesce((SELECT x.rolname FROM pg_catalog.pg_roles x WHERE x.oid = r.requester_oid), r.requester_name) AS requested_by,
+		r.login_name AS requester_login, r.actual_role, r.client_addr, r.application_name, r.context, r.requested_at,
+		r.decided_by, r.decided_login, r.decided_at, r.why, r.valid_for, r.valid_until,
+		t.id AS token, t.issued_at AS used_at
+	FROM fortress.request r
+	LEFT JOIN fortress.token t ON t.request = r.id;
+COMMENT ON VIEW fortress.requests IS 'what was asked for, and what became of it';
+COMMENT ON COLUMN fortress.requests.state IS 'pending, approved, rejected, used or expired';
+COMMENT ON COLUMN fortress.requests.relations IS 'NULL: every protected table';
+COMMENT ON COLUMN fortress.requests.estimated_rows IS
+'what it would touch: the rows of the tables by the planner''s estimate when it was asked for, or max_rows if that is less; NULL: not known, or not a matter of rows';
+COMMENT ON COLUMN fortress.requests.requested_by IS 'the session user, who alone can use it';
+COMMENT ON COLUMN fortress.requests.requester_login IS 'who logged in: another one after SET SESSION AUTHORIZATION';
+COMMENT ON COLUMN fortress.requests.actual_role IS 'the role that it was asked for as';
+COMMENT ON COLUMN fortress.requests.application_name IS 'the client''s own word, as context is';
+COMMENT ON COLUMN fortress.requests.decided_by IS 'who approved it, or rejected it, and was the last to do so';
+COMMENT ON COLUMN fortress.requests.valid_until IS 'valid_for from the approval on';
+COMMENT ON COLUMN fortress.requests.token IS 'id in fortress.tokens of what its use has opened';
+
+CREATE VIEW fortress.totp_enrolments AS
+	SELECT coalesce((SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = t.role_oid), t.role_name) AS role,
+		t.enrolled_by, t.enrolled_at,
+		CASE WHEN t.last_step > 0 THEN pg_catalog.to_timestamp(t.last_step * 30) END AS last_code_at,
+		t.wrong_codes,
+		CASE WHEN t.locked_until > pg_catalog.clock_timestamp() THEN t.locked_until END AS locked_until
+	FROM fortress.totp t;
+COMMENT ON VIEW fortress.totp_enrolments IS 'roles that unlock with codes of an authenticator, without their secrets';
+COMMENT ON COLUMN fortress.totp_enrolments.last_code_at IS 'when the step of the last code that was used begins; NULL: none was';
+COMMENT ON COLUMN fortress.totp_enrolments.wrong_codes IS 'wrong codes in a row; the fifth locks the enrolment for 15 minutes';
+COMMENT ON COLUMN fortress.totp_enrolments.locked_until IS 'NULL: it is not locked';
+
+GRANT SELECT ON fortress.exemptions, fortress.tokens, fortress.requests, fortress.totp_enrolments, fortress.audit_log
+	TO fortress_admin, fortress_auditor;
 
 ----------------------------------------------------------------------------
 -- The trigger function: archives, guards TRUNCATE, refuses all without preload
@@ -358,6 +470,59 @@ COMMENT ON FUNCTION fortress.revoke_token(bigint) IS
 'makes a token worthless, also where it is in use; error 42704 if it does not exist or is revoked; for fortress_admin and superusers';
 REVOKE ALL ON FUNCTION fortress.revoke_token(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fortress.revoke_token(bigint) TO fortress_admin;
+
+CREATE FUNCTION fortress.request_unlock(relations regclass[], operations text[], max_rows bigint,
+	reason text, valid_for interval DEFAULT '1 hour') RETURNS bigint
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_request_unlock';
+COMMENT ON FUNCTION fortress.request_unlock(regclass[], text[], bigint, text, interval) IS
+'asks for permission to exceed the limits of tables that the caller may write (relations NULL: of every protected one, or for operation admin; for fortress_admin and superusers), at most max_rows rows (NULL: any number), valid_for that long after somebody else has approved it; returns the request''s id; for everybody';
+
+CREATE FUNCTION fortress.unlock_request(request bigint) RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_unlock_request';
+COMMENT ON FUNCTION fortress.unlock_request(bigint) IS
+'uses an approved request of one''s own for this transaction, once: its commit spends it, its rollback gives it back; error ZG009, with what the request''s state is, if it is not approved; for everybody';
+
+CREATE FUNCTION fortress.approve_unlock(request bigint) RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_approve_unlock';
+COMMENT ON FUNCTION fortress.approve_unlock(bigint) IS
+'approves what somebody else has asked for; error 42501 for who asked, 55000 if it is not pending; for superusers and members of fortress_admin, or of the approvers that fortress.require_approval() named';
+REVOKE ALL ON FUNCTION fortress.approve_unlock(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.approve_unlock(bigint) TO fortress_admin;
+
+CREATE FUNCTION fortress.reject_unlock(request bigint, why text) RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_reject_unlock';
+COMMENT ON FUNCTION fortress.reject_unlock(bigint, text) IS
+'rejects what somebody has asked for, or withdraws what oneself has; what was approved and is not used yet ends by it too, in running sessions with their next statement; error 55000 if there is nothing left to reject; for those who may approve it, members of fortress_admin, and who asked';
+REVOKE ALL ON FUNCTION fortress.reject_unlock(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.reject_unlock(bigint, text) TO fortress_admin;
+
+CREATE FUNCTION fortress.require_approval(relation regclass, operations text[],
+	approvers regrole DEFAULT NULL) RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_require_approval';
+COMMENT ON FUNCTION fortress.require_approval(regclass, text[], regrole) IS
+'from now on nothing but an approved request permits these operations beyond the limits of the table (NULL: of every protected one; operation admin: to change the guard itself, be it with its own functions), and only superusers and members of approvers (NULL: of fortress_admin) approve it; replaces what was said of that table before, and no operations end it; for fortress_admin and superusers';
+REVOKE ALL ON FUNCTION fortress.require_approval(regclass, text[], regrole) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.require_approval(regclass, text[], regrole) TO fortress_admin;
+
+CREATE FUNCTION fortress.enroll_totp(role regrole) RETURNS text
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_enroll_totp';
+COMMENT ON FUNCTION fortress.enroll_totp(regrole) IS
+'returns the otpauth:// URI of a new secret, for an authenticator (RFC 6238), by whose codes sessions of that role can unlock the guard; replaces the secret that the role had; for fortress_admin and superusers';
+REVOKE ALL ON FUNCTION fortress.enroll_totp(regrole) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.enroll_totp(regrole) TO fortress_admin;
+
+CREATE FUNCTION fortress.unlock_totp(code text, operations text[] DEFAULT '{delete,update}',
+	relations regclass[] DEFAULT NULL, max_rows bigint DEFAULT NULL) RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_unlock_totp';
+COMMENT ON FUNCTION fortress.unlock_totp(text, text[], regclass[], bigint) IS
+'unlocks the guard for this transaction with the code that the session user''s authenticator shows, for these operations, on these relations (NULL: all protected ones), for at most max_rows rows; a code works once, also if the transaction is rolled back; error ZG009 if it is not valid; for everybody';
 
 ----------------------------------------------------------------------------
 -- Dropping the database

@@ -18,6 +18,7 @@ FG_RUN_AS=()
 FG_SERVERS=()
 FG_PIDS=()
 FG_DROP_IN=
+FG_POLICY=
 
 # a server's port only names its socket
 FG_NEXT_PORT=54320
@@ -106,12 +107,19 @@ fg_root()
 # Packages
 #---------------------------------------------------------------------------
 
-# Installing a server makes Debian start a cluster "main".  Nobody asked for
-# one here: a drop-in switches that off while we install.
+# Installing a server makes Debian start a cluster "main", and installing
+# another service starts that.  Nobody asked for them here: a drop-in and a
+# policy switch that off while we install.
 fg_drop_in_make()
 {
 	local dir=/etc/postgresql-common/createcluster.d
+	local policy=/usr/sbin/policy-rc.d
 
+	if [ ! -e "$policy" ]; then
+		FG_POLICY=$policy
+		printf '#!/bin/sh\nexit 101\n' | fg_root tee "$policy" >/dev/null
+		fg_root chmod 755 "$policy"
+	fi
 	[ -e "$dir/zz_fortress_guard.conf" ] && return
 	fg_root mkdir -p "$dir"
 	FG_DROP_IN=$dir/zz_fortress_guard.conf
@@ -123,6 +131,10 @@ fg_drop_in_remove()
 	if [ -n "$FG_DROP_IN" ]; then
 		fg_root rm -f "$FG_DROP_IN"
 		FG_DROP_IN=
+	fi
+	if [ -n "$FG_POLICY" ]; then
+		fg_root rm -f "$FG_POLICY"
+		FG_POLICY=
 	fi
 }
 

@@ -9,7 +9,8 @@
  * then write goes below SQL, with nobody's rights (fg_catalog.c).
  *
  * Refusals here are errors about rights and arguments (42501, 22023, ...), not
- * the guard's own.
+ * the guard's own; but weakening may take a second person, which fg_own.c asks
+ * for (ZG011).
  *
  * Locks: ShareRowExclusiveLock on the table and all its partitions first, so
  * that no statement is in mid-air while its policy or triggers change, and two
@@ -38,6 +39,7 @@
 #include "fg_event.h"
 #include "fg_install.h"
 #include "fg_guc.h"
+#include "fg_own.h"
 #include "fg_policy.h"
 #include "fg_types.h"
 
@@ -165,10 +167,20 @@ existing_policy(Oid relid)
 }
 
 static void
-refuse_weakening(bool admin, Oid relid, const char *what)
+ask_approval(const char *function, Oid relid)
+{
+	fg_own_ask_approval(function, psprintf("the policy of table \"%s\"", fg_event_relation(relid)), relid);
+}
+
+/* Those who may weaken a policy may need a second person for it. */
+static void
+refuse_weakening(bool admin, const char *function, Oid relid, const char *what)
 {
 	if (admin)
+	{
+		ask_approval(function, relid);
 		return;
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("only members of fortress_admin can weaken the protection of table \"%s\"",
@@ -248,12 +260,12 @@ limit_weaker(const FgLimit *old, const FgLimit *new)
 }
 
 static void
-write_limit(Oid relid, const FgLimit *limit, bool admin)
+write_limit(Oid relid, const FgLimit *limit, bool admin, const char *function)
 {
 	const FgLimit *old = find_limit(fg_catalog_get_limits(relid), limit);
 
 	if (limit_weaker(old, limit))
-		refuse_weakening(admin, relid, "The new limit would be higher than the one it replaces.");
+		refuse_weakening(admin, function, relid, "The new limit would be higher than the one it replaces.");
 	fg_catalog_put_limit(relid, limit);
 }
 
@@ -347,13 +359,13 @@ fg_protect(PG_FUNCTION_ARGS)
 		FgMode		mode = fg_parse_mode(text_argument(fcinfo, 1, "mode"));
 
 		if (!first && mode < row->mode)
-			refuse_weakening(admin, relid, "The new mode is weaker than the present one.");
+			refuse_weakening(admin, "fortress.protect()", relid, "The new mode is weaker than the present one.");
 		row->mode = mode;
 	}
 	if (!PG_ARGISNULL(4))
 	{
 		if (!first && row->require_where && !PG_GETARG_BOOL(4))
-			refuse_weakening(admin, relid, "Statements without WHERE would be let through.");
+			refuse_weakening(admin, "fortress.protect()", relid, "Statements without WHERE would be let through.");
 		row->require_where = PG_GETARG_BOOL(4);
 	}
 	if (!PG_ARGISNULL(5))
@@ -361,7 +373,7 @@ fg_protect(PG_FUNCTION_ARGS)
 		int			archive = fg_parse_archive(text_argument(fcinfo, 5, "archive"));
 
 		if (!first && (row->archive & ~archive) != 0)
-			refuse_weakening(admin, relid, "Fewer operations would be archived.");
+			refuse_weakening(admin, "fortress.protect()", relid, "Fewer operations would be archived.");
 		row->archive = archive;
 	}
 	if (!PG_ARGISNULL(6))
@@ -369,7 +381,7 @@ fg_protect(PG_FUNCTION_ARGS)
 		List	   *columns = columns_argument(fcinfo, 6, relid);
 
 		if (!first && columns_weaker(row, columns))
-			refuse_weakening(admin, relid, "Fewer columns would be guarded.");
+			refuse_weakening(admin, "fortress.protect()", relid, "Fewer columns would be guarded.");
 		row->columns = columns;
 		row->all_columns = false;
 	}
@@ -394,10 +406,10 @@ fg_protect(PG_FUNCTION_ARGS)
 	{
 		limit = fg_enact_plain_limit(FG_OP_DELETE, delete_rows);
 		if (delete_rows >= 0)
-			write_limit(relid, &limit, admin);
+			write_limit(relid, &limit, admin, "fortress.protect()");
 		limit = fg_enact_plain_limit(FG_OP_UPDATE, update_rows);
 		if (update_rows >= 0)
-			write_limit(relid, &limit, admin);
+			write_limit(relid, &limit, admin, "fortress.protect()");
 	}
 	fg_enact_policy(relid, psprintf("%s: mode %s, require_where %s, archive %s",
 									first ? "protected" : "changed",
@@ -418,6 +430,7 @@ fg_unprotect(PG_FUNCTION_ARGS)
 	relid = relation_argument(fcinfo, &admin);
 	if (OidIsValid(governing_relation(relid)) || !fg_install_any(relid))
 		(void) existing_policy(relid);
+	ask_approval("fortress.unprotect()", relid);
 	fg_policy_changed(relid);
 	fg_catalog_delete_policy(relid);
 	fg_enact_policy(relid, "unprotected");
@@ -434,7 +447,7 @@ fg_set_mode(PG_FUNCTION_ARGS)
 	FgMode		mode = fg_parse_mode(text_argument(fcinfo, 1, "mode"));
 
 	if (mode < row->mode)
-		refuse_weakening(admin, relid, "The new mode is weaker than the present one.");
+		refuse_weakening(admin, "fortress.set_mode()", relid, "The new mode is weaker than the present one.");
 	row->mode = mode;
 	row->schema_policy = 0;
 	fg_catalog_put_policy(row);
@@ -483,7 +496,7 @@ fg_set_limit(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("argument \"max_fraction\" must be between 0 and 1")));
 	}
-	write_limit(relid, &limit, admin);
+	write_limit(relid, &limit, admin, "fortress.set_limit()");
 	own_policy(row);
 	fg_enact_policy(relid, psprintf("limit %s per %s by %s: %s", fg_operation_name(limit.op),
 									fg_per_name(limit.per, limit.interval),
@@ -507,6 +520,7 @@ fg_drop_limit(PG_FUNCTION_ARGS)
 	relid = relation_argument(fcinfo, &admin);
 	limit = limit_arguments(fcinfo, 2, 3);
 	row = existing_policy(relid);
+	ask_approval("fortress.drop_limit()", relid);
 	if (!fg_catalog_delete_limit(relid, &limit))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

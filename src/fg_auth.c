@@ -9,7 +9,7 @@
  * look on, in all sessions, and nothing needs to be sent around.
  *
  * Here are exemptions, the guard's own work, and the question itself; tokens
- * are in fg_auth_token.c.
+ * are in fg_auth_token.c, the two-person rule in fg_auth_request.c.
  *
  * Locks: none.
  *
@@ -20,8 +20,11 @@
 #include "access/xact.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "fg_auth.h"
 #include "fg_auth_token.h"
@@ -30,6 +33,9 @@
 #include "fg_counter.h"
 #include "fg_guc.h"
 #include "fg_xact.h"
+
+/* what a wrong secret costs, in milliseconds */
+#define DELAY_MS		250
 
 /* Rows that an exemption has let pass in this transaction; in TopTransactionContext. */
 typedef struct FgExempted
@@ -77,6 +83,22 @@ fg_auth_describe(const FgPermission *permission)
 			break;
 	}
 	return pstrdup("nothing");
+}
+
+void
+fg_auth_append_bounds(StringInfo buf, int operations, TimestampTz valid_until)
+{
+	const char *separator = ", for ";
+
+	for (int op = 0; op < FG_N_OPERATIONS; op++)
+	{
+		if ((operations & FG_OP_BIT(op)) == 0)
+			continue;
+		appendStringInfo(buf, "%s%s", separator, fg_operation_name((FgOperation) op));
+		separator = ", ";
+	}
+	if (!TIMESTAMP_IS_NOEND(valid_until))
+		appendStringInfo(buf, ", until %s", timestamptz_to_str(valid_until));
 }
 
 /* ----------------------------------------------------------------
@@ -175,7 +197,9 @@ fg_auth_find(FgOperation op, Oid relid, Oid role, int64 rows, FgPermission *foun
 	context = AllocSetContextCreate(CurrentMemoryContext, "fortress_guard permission",
 									ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
-	find_exemption(op, relid, role, rows, found);
+	found->needs_approval = fg_auth_needs_approval(op, relid);
+	if (!found->needs_approval)
+		find_exemption(op, relid, role, rows, found);
 	if (found->kind == FG_PERMIT_NONE)
 		fg_auth_token_find(op, relid, role, rows, found);
 	MemoryContextSwitchTo(old);
@@ -263,6 +287,27 @@ bool
 fg_auth_internal_statement(const char *text)
 {
 	return internals != NULL && text != NULL && strcmp(internals->text, text) == 0;
+}
+
+/*
+ * Only the end of the session cuts it short: a cancelled statement, by
+ * statement_timeout say, would spare its time to who guesses and tell as much.
+ */
+void
+fg_auth_delay(void)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DELAY_MS);
+
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0 || ProcDiePending)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(left, DELAY_MS), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
 }
 
 bool

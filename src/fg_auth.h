@@ -9,7 +9,9 @@
 #define FG_AUTH_H
 
 #include "postgres.h"
+#include "lib/stringinfo.h"
 #include "fg_catalog_auth.h"
+#include "fg_catalog_request.h"
 #include "fg_types.h"
 
 typedef enum FgPermissionKind
@@ -34,6 +36,7 @@ typedef struct FgPermission
 	FgPermissionKind too_small; /* while kind is NONE: what id names, if > 0 */
 	bool		stale_token;	/* fortress.token was set in an earlier
 								 * transaction and does not count any more */
+	bool		needs_approval; /* nothing but an approved request permits it */
 } FgPermission;
 
 extern void fg_auth_setup(void);	/* transaction callbacks, once at load */
@@ -62,10 +65,28 @@ extern void fg_auth_unlock(const char *secret, bool session_scope);
  * rollback undoes both.  Gives its id.  "row" says everything but id and hash.
  */
 extern int64 fg_auth_open_own(FgTokenRow *row);
+/*
+ * fortress.unlock_request(): opens what an approved request of the session user
+ * asks for; raises ZG009 if it is not approved.
+ */
+extern void fg_auth_unlock_request(int64 id);
 /* fortress.lock(): ends what was unlocked in this session. */
 extern void fg_auth_lock(void);
 /* DISCARD ALL, RESET ALL: ends session scope and the connection's token. */
 extern void fg_auth_discard(void);
+
+/*
+ * Is an approved request the only permission there?  relid InvalidOid: for
+ * changing the guard itself.
+ */
+extern bool fg_auth_needs_approval(FgOperation op, Oid relid);
+/*
+ * The roles whose approval a request needs, that of somebody who is a member of
+ * all of them; InvalidOid among them stands for one that is gone.
+ */
+extern List *fg_auth_approvers(const FgUnlockRequest *request);
+/* "pending", "approved", "rejected", "used" or "expired". */
+extern const char *fg_auth_request_state(const FgUnlockRequest *request);
 
 /*
  * A statement with this text is the guard's own: it passes and is not charged,
@@ -76,8 +97,16 @@ extern void fg_auth_internal_begin(const char *text);
 extern void fg_auth_internal_end(void);
 extern bool fg_auth_internal_statement(const char *text);
 
+/*
+ * Lets time pass, so that guessing takes some; for who presented a secret that is
+ * wrong, after the event of it is written.
+ */
+extern void fg_auth_delay(void);
+
 /* "exemption 3", "token 7", for log lines; palloc'd.  With kind NONE: what id names. */
 extern char *fg_auth_describe(const FgPermission *permission);
+/* ", for delete, update, until TIME": what a permission is good for. */
+extern void fg_auth_append_bounds(StringInfo buf, int operations, TimestampTz valid_until);
 
 /* Is the role fortress_admin, a member of it, or a superuser? */
 extern bool fg_auth_is_admin(Oid role);

@@ -102,7 +102,8 @@ make_event(FgEvent *event, const char *name, const char *detail)
 /*
  * Logs and raises ZG009.  To somebody who guesses, all wrong secrets look the
  * same; whoever holds a real one learns in "detail" what is the matter with
- * it.  The statement stays out of the log: it may hold the secret.
+ * it.  Who guesses also waits.  The statement stays out of the log: it may hold
+ * the secret.
  */
 static void pg_attribute_noreturn()
 refuse_token(int64 id, const char *reason, const char *detail)
@@ -114,6 +115,8 @@ refuse_token(int64 id, const char *reason, const char *detail)
 			   id > 0 ? psprintf("token " INT64_FORMAT ": %s", id, reason) : reason);
 	event.sqlerrcode = ERRCODE_FG_INVALID_TOKEN;
 	fg_event_write(&event);
+	if (id == 0)
+		fg_auth_delay();
 	ereport(ERROR,
 			(errcode(ERRCODE_FG_INVALID_TOKEN),
 			 errmsg("token is not valid"),
@@ -224,10 +227,18 @@ role_fits(const FgTokenRow *row, Oid role)
 		 row->role == role);
 }
 
+/* Nothing is revoked of a request's token: the request is rejected. */
+static bool
+token_revoked(const FgTokenRow *row)
+{
+	return row->revoked ||
+		(row->origin == FG_TOKEN_REQUEST && !fg_auth_request_stands(row->request));
+}
+
 static bool
 token_live(const FgTokenRow *row, Oid role)
 {
-	return row != NULL && !row->revoked && row->valid_until > GetCurrentTimestamp() &&
+	return row != NULL && !token_revoked(row) && row->valid_until > GetCurrentTimestamp() &&
 		role_fits(row, role);
 }
 
@@ -374,8 +385,10 @@ open_token(const FgTokenRow *row, bool session_scope)
 	grant->opened_level = GetCurrentTransactionNestLevel();
 	dlist_push_tail(&grants, &grant->link);
 	make_event(&event, "token_used",
-			   psprintf("token " INT64_FORMAT ", use %d, scope %s", row->id, use->number,
-						session_scope ? "session" : "transaction"));
+			   psprintf("token " INT64_FORMAT ", use %d, scope %s%s", row->id, use->number,
+						session_scope ? "session" : "transaction",
+						row->request == 0 ? "" :
+						psprintf(", request " INT64_FORMAT, row->request)));
 	fg_event_queue(&event, true);
 }
 
@@ -390,6 +403,15 @@ fg_auth_unlock(const char *secret, bool session_scope)
 				 errhint("Unlock for the transaction: call fortress.unlock() after BEGIN, in the transaction that needs it."),
 				 errhidestmt(true), errhidecontext(true)));
 	open_token(check_secret(secret, GetUserId()), session_scope);
+}
+
+bool
+fg_auth_token_reopen(const FgTokenRow *row)
+{
+	if (find_reusable_use(row->id) == NULL)
+		return false;
+	open_token(row, false);
+	return true;
 }
 
 int64
@@ -520,7 +542,8 @@ find_grant(FgOperation op, Oid relid, Oid role, int64 rows, FgPermission *found)
 		if (!grant_open(grant))
 			continue;
 		row = fg_catalog_token_by_id(grant->use->token);
-		if (token_live(row, role) && token_covers(row, op, relid))
+		if (token_live(row, role) && token_covers(row, op, relid) &&
+			(!found->needs_approval || row->origin == FG_TOKEN_REQUEST))
 			fg_auth_offer(found, FG_PERMIT_TOKEN, row->id, token_rows_left(row), rows);
 	}
 }
@@ -556,7 +579,7 @@ void
 fg_auth_token_find(FgOperation op, Oid relid, Oid role, int64 rows, FgPermission *found)
 {
 	find_grant(op, relid, role, rows, found);
-	if (found->kind == FG_PERMIT_NONE)
+	if (found->kind == FG_PERMIT_NONE && !found->needs_approval)
 		find_pending(op, relid, role, rows, found);
 }
 
@@ -573,7 +596,7 @@ fg_auth_token_charge(int64 token, int64 rows)
 	if (use == NULL)
 		return false;
 	row = fg_catalog_token_by_id(token);
-	if (row == NULL || row->revoked)
+	if (row == NULL || token_revoked(row))
 		return false;
 	if (row->max_rows >= 0 && !reserve_token_rows(row, rows))
 		return false;

@@ -85,10 +85,12 @@ typedef enum Presence
 static Presence presence = PRESENCE_UNKNOWN;
 static Oid	schema_oid = InvalidOid;
 static Oid	guard_oid = InvalidOid;
+static uint64 n_changes = 0;	/* of schemas and functions, as far as we heard */
 
 static void
 forget_objects(Datum arg, int cacheid, uint32 hashvalue)
 {
+	n_changes++;
 	presence = PRESENCE_UNKNOWN;
 	schema_oid = InvalidOid;
 	guard_oid = InvalidOid;
@@ -108,21 +110,26 @@ fg_catalog_setup(void)
 bool
 fg_catalog_present(void)
 {
-	if (presence == PRESENCE_UNKNOWN)
+	while (presence == PRESENCE_UNKNOWN)
 	{
+		uint64		started = n_changes;
 		Oid			schema = get_namespace_oid("fortress", true);
 		Oid			extension = InvalidOid;
+		bool		ours = false;
 
 		if (OidIsValid(schema))
 			extension = get_extension_oid("fortress_guard", true);
-		if (OidIsValid(extension) &&
-			getExtensionOfObject(NamespaceRelationId, schema) == extension)
-		{
-			schema_oid = schema;
-			presence = PRESENCE_PRESENT;
-		}
-		else
-			presence = PRESENCE_ABSENT;
+		if (OidIsValid(extension))
+			ours = getExtensionOfObject(NamespaceRelationId, schema) == extension;
+
+		/*
+		 * What was read may be old if something changed meanwhile.  A server
+		 * that throws its caches away to test says so always, and means nothing.
+		 */
+		if (n_changes != started && debug_discard_caches == 0)
+			continue;
+		schema_oid = ours ? schema : InvalidOid;
+		presence = ours ? PRESENCE_PRESENT : PRESENCE_ABSENT;
 	}
 	return presence == PRESENCE_PRESENT;
 }

@@ -51,6 +51,7 @@
 
 #include "fg_catalog.h"
 #include "fg_catalog_audit.h"
+#include "fg_catalog_column.h"
 
 enum
 {
@@ -360,18 +361,6 @@ put_int64(int64 number, bool isnull, int attnum, Datum *values, bool *nulls)
 	nulls[attnum - 1] = isnull;
 }
 
-static Datum
-address_datum(const FgRecord *record)
-{
-	inet	   *address = palloc0(sizeof(inet));
-
-	ip_family(address) = record->family == 4 ? PGSQL_AF_INET : PGSQL_AF_INET6;
-	ip_bits(address) = record->family == 4 ? 32 : 128;
-	memcpy(ip_addr(address), record->address, ip_addrsize(address));
-	SET_INET_VARSIZE(address);
-	return InetPGetDatum(address);
-}
-
 void
 fg_audit_append(FgAuditWriter *writer, FgAnchor *chain, uint64 journal, uint64 number,
 				FgRecord *record)
@@ -405,7 +394,7 @@ fg_audit_append(FgAuditWriter *writer, FgAnchor *chain, uint64 journal, uint64 n
 	put_name(record->actual_role, Anum_audit_actual_role, values, nulls);
 	if (record->family != 0)
 	{
-		values[Anum_audit_client_addr - 1] = address_datum(record);
+		values[Anum_audit_client_addr - 1] = fg_column_address(record->family, record->address);
 		nulls[Anum_audit_client_addr - 1] = false;
 	}
 	put_text(record->application_name, Anum_audit_application_name, values, nulls);

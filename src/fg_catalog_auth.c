@@ -27,25 +27,21 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/indexing.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/procarray.h"
-#include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "fg_catalog.h"
 #include "fg_catalog_auth.h"
+#include "fg_catalog_column.h"
 
 /* columns of fortress.exemption */
 enum
@@ -107,158 +103,9 @@ typedef struct PreparedUse
 } PreparedUse;
 
 /* ----------------------------------------------------------------
- *		Columns
+ *		Rows
  * ----------------------------------------------------------------
  */
-
-static Datum
-column(HeapTuple tuple, Relation rel, int attnum, bool *isnull)
-{
-	return heap_getattr(tuple, attnum, RelationGetDescr(rel), isnull);
-}
-
-/* A column that the script declares NOT NULL. */
-static Datum
-required_column(HeapTuple tuple, Relation rel, int attnum)
-{
-	bool		isnull;
-	Datum		value = column(tuple, rel, attnum, &isnull);
-
-	if (isnull)
-		elog(ERROR, "null in column %d of relation \"%s\"",
-			 attnum, RelationGetRelationName(rel));
-	return value;
-}
-
-static bool
-column_is_null(HeapTuple tuple, Relation rel, int attnum)
-{
-	return heap_attisnull(tuple, attnum, RelationGetDescr(rel));
-}
-
-/* The name of a role as a Datum of type name, or its oid where it is gone. */
-static Datum
-role_name_datum(Oid role)
-{
-	Name		name = palloc0(sizeof(NameData));
-	char	   *found = GetUserNameFromId(role, true);
-
-	if (found != NULL)
-		namestrcpy(name, found);
-	else
-		snprintf(NameStr(*name), NAMEDATALEN, "%u", role);
-	return NameGetDatum(name);
-}
-
-/* Puts a role into its three columns, which begin at attnum. */
-static void
-role_to_columns(Oid role, int attnum, Datum *values)
-{
-	values[attnum - 1] = ObjectIdGetDatum(role);
-	values[attnum] = role_name_datum(role);
-	values[attnum + 1] = Int64GetDatum((int64) GetSystemIdentifier());
-}
-
-/* The role that the three columns from attnum on mean here; InvalidOid: gone. */
-static Oid
-role_from_columns(HeapTuple tuple, Relation rel, int attnum)
-{
-	Oid			role = DatumGetObjectId(required_column(tuple, rel, attnum));
-	Datum		name = required_column(tuple, rel, attnum + 1);
-	uint64		written_in = (uint64) DatumGetInt64(required_column(tuple, rel, attnum + 2));
-
-	if (written_in != GetSystemIdentifier())
-		return get_role_oid(NameStr(*DatumGetName(name)), true);
-	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) ? role : InvalidOid;
-}
-
-static Datum
-operations_to_datum(int operations)
-{
-	Datum		names[FG_N_OPERATIONS];
-	int			n_names = 0;
-
-	for (int op = 0; op < FG_N_OPERATIONS; op++)
-	{
-		if (operations & FG_OP_BIT(op))
-			names[n_names++] = CStringGetTextDatum(fg_operation_name((FgOperation) op));
-	}
-	return PointerGetDatum(construct_array(names, n_names, TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
-static int
-operations_from_datum(Datum value)
-{
-	Datum	   *names;
-	bool	   *nulls;
-	int			n_names;
-	int			operations = 0;
-
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &names, &nulls, &n_names);
-	for (int i = 0; i < n_names; i++)
-	{
-		if (!nulls[i])
-			operations |= FG_OP_BIT(fg_parse_operation(TextDatumGetCString(names[i])));
-	}
-	return operations;
-}
-
-static Datum
-relids_to_datum(const List *relids)
-{
-	int			n_relids = list_length(relids);
-	Datum	   *oids = palloc(sizeof(Datum) * Max(n_relids, 1));
-
-	for (int i = 0; i < n_relids; i++)
-		oids[i] = ObjectIdGetDatum(list_nth_oid(relids, i));
-	return PointerGetDatum(construct_array(oids, n_relids, REGCLASSOID, sizeof(Oid),
-										   true, TYPALIGN_INT));
-}
-
-static List *
-relids_from_datum(Datum value)
-{
-	Datum	   *oids;
-	bool	   *nulls;
-	int			n_oids;
-	List	   *relids = NIL;
-
-	deconstruct_array(DatumGetArrayTypeP(value), REGCLASSOID, sizeof(Oid), true,
-					  TYPALIGN_INT, &oids, &nulls, &n_oids);
-	for (int i = 0; i < n_oids; i++)
-	{
-		if (!nulls[i])
-			relids = lappend_oid(relids, DatumGetObjectId(oids[i]));
-	}
-	return relids;
-}
-
-/* A text, or NULL, into a column. */
-static void
-text_to_column(const char *text, int attnum, Datum *values, bool *nulls)
-{
-	nulls[attnum - 1] = text == NULL;
-	values[attnum - 1] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
-/* A number, or NULL for -1, into a bigint column. */
-static void
-bound_to_column(int64 bound, int attnum, Datum *values, bool *nulls)
-{
-	nulls[attnum - 1] = bound < 0;
-	values[attnum - 1] = Int64GetDatum(bound);
-}
-
-static int64
-bound_from_column(HeapTuple tuple, Relation rel, int attnum)
-{
-	bool		isnull;
-	Datum		value = column(tuple, rel, attnum, &isnull);
-
-	return isnull ? -1 : DatumGetInt64(value);
-}
 
 static void
 scan_by_id(FgScan *scan, const char *name, const char *index, LOCKMODE lockmode, int64 id)
@@ -282,7 +129,7 @@ end_row(const char *name, const char *index, int64 id, int attnum)
 
 	scan_by_id(&scan, name, index, ShareUpdateExclusiveLock, id);
 	tuple = fg_scan_next(&scan);
-	live = tuple != NULL && column_is_null(tuple, scan.rel, attnum);
+	live = tuple != NULL && fg_column_is_null(tuple, scan.rel, attnum);
 	if (live)
 	{
 		int			n_atts = RelationGetNumberOfAttributes(scan.rel);
@@ -302,16 +149,6 @@ end_row(const char *name, const char *index, int64 id, int attnum)
 	return live;
 }
 
-static void
-insert_row(const char *name, Datum *values, bool *nulls)
-{
-	Relation	rel = table_open(fg_catalog_relation(name), RowExclusiveLock);
-
-	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
-}
-
 /* ----------------------------------------------------------------
  *		Exemptions
  * ----------------------------------------------------------------
@@ -325,18 +162,18 @@ fg_catalog_add_exemption(const FgExemptionRow *row)
 	bool		nulls[Natts_exemption] = {false};
 
 	values[Anum_exemption_id - 1] = Int64GetDatum(id);
-	role_to_columns(row->role, Anum_exemption_role_oid, values);
+	fg_column_put_role(row->role, Anum_exemption_role_oid, values);
 	nulls[Anum_exemption_relation - 1] = !OidIsValid(row->relid);
 	values[Anum_exemption_relation - 1] = ObjectIdGetDatum(row->relid);
-	values[Anum_exemption_operations - 1] = operations_to_datum(row->operations);
-	bound_to_column(row->max_rows, Anum_exemption_max_rows, values, nulls);
+	values[Anum_exemption_operations - 1] = fg_column_operations(row->operations);
+	fg_column_put_bound(row->max_rows, Anum_exemption_max_rows, values, nulls);
 	nulls[Anum_exemption_valid_until - 1] = TIMESTAMP_IS_NOEND(row->valid_until);
 	values[Anum_exemption_valid_until - 1] = TimestampTzGetDatum(row->valid_until);
-	text_to_column(row->reason, Anum_exemption_reason, values, nulls);
-	values[Anum_exemption_granted_by - 1] = role_name_datum(GetSessionUserId());
+	fg_column_put_text(row->reason, Anum_exemption_reason, values, nulls);
+	values[Anum_exemption_granted_by - 1] = fg_column_role_name(GetSessionUserId());
 	values[Anum_exemption_granted_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nulls[Anum_exemption_ended_at - 1] = true;
-	insert_row("exemption", values, nulls);
+	fg_column_insert_row("exemption", values, nulls);
 	return id;
 }
 
@@ -347,17 +184,16 @@ exemption_from_row(HeapTuple tuple, Relation rel, Oid role)
 	bool		isnull;
 	Datum		value;
 
-	row->id = DatumGetInt64(required_column(tuple, rel, Anum_exemption_id));
+	row->id = DatumGetInt64(fg_column_required(tuple, rel, Anum_exemption_id));
 	row->role = role;
-	value = column(tuple, rel, Anum_exemption_relation, &isnull);
+	value = fg_column_value(tuple, rel, Anum_exemption_relation, &isnull);
 	row->relid = isnull ? InvalidOid : DatumGetObjectId(value);
 	row->operations =
-		operations_from_datum(required_column(tuple, rel, Anum_exemption_operations));
-	row->max_rows = bound_from_column(tuple, rel, Anum_exemption_max_rows);
-	value = column(tuple, rel, Anum_exemption_valid_until, &isnull);
+		fg_column_get_operations(fg_column_required(tuple, rel, Anum_exemption_operations));
+	row->max_rows = fg_column_get_bound(tuple, rel, Anum_exemption_max_rows);
+	value = fg_column_value(tuple, rel, Anum_exemption_valid_until, &isnull);
 	row->valid_until = isnull ? DT_NOEND : DatumGetTimestampTz(value);
-	value = column(tuple, rel, Anum_exemption_reason, &isnull);
-	row->reason = isnull ? NULL : TextDatumGetCString(value);
+	row->reason = fg_column_get_text(tuple, rel, Anum_exemption_reason);
 	return row;
 }
 
@@ -376,12 +212,12 @@ fg_catalog_exemptions_of(Oid role)
 		Datum		value;
 		Oid			exempt;
 
-		if (!column_is_null(tuple, scan.rel, Anum_exemption_ended_at))
+		if (!fg_column_is_null(tuple, scan.rel, Anum_exemption_ended_at))
 			continue;
-		value = column(tuple, scan.rel, Anum_exemption_valid_until, &isnull);
+		value = fg_column_value(tuple, scan.rel, Anum_exemption_valid_until, &isnull);
 		if (!isnull && DatumGetTimestampTz(value) <= now)
 			continue;
-		exempt = role_from_columns(tuple, scan.rel, Anum_exemption_role_oid);
+		exempt = fg_column_get_role(tuple, scan.rel, Anum_exemption_role_oid);
 		if (!OidIsValid(exempt) || (OidIsValid(role) && exempt != role))
 			continue;
 		rows = lappend(rows, exemption_from_row(tuple, scan.rel, exempt));
@@ -399,7 +235,7 @@ fg_catalog_exemption_ended(int64 id)
 
 	scan_by_id(&scan, "exemption", "exemption_pkey", AccessShareLock, id);
 	tuple = fg_scan_next(&scan);
-	ended = tuple == NULL || !column_is_null(tuple, scan.rel, Anum_exemption_ended_at);
+	ended = tuple == NULL || !fg_column_is_null(tuple, scan.rel, Anum_exemption_ended_at);
 	fg_scan_end(&scan);
 	return ended;
 }
@@ -452,9 +288,9 @@ fg_catalog_add_token(const FgTokenRow *row)
 	values[Anum_token_hash - 1] = PointerGetDatum(hash_to_bytea(row->hash));
 	nulls[Anum_token_relations - 1] = row->any_relation;
 	if (!row->any_relation)
-		values[Anum_token_relations - 1] = relids_to_datum(row->relids);
-	values[Anum_token_operations - 1] = operations_to_datum(row->operations);
-	bound_to_column(row->max_rows, Anum_token_max_rows, values, nulls);
+		values[Anum_token_relations - 1] = fg_column_relids(row->relids);
+	values[Anum_token_operations - 1] = fg_column_operations(row->operations);
+	fg_column_put_bound(row->max_rows, Anum_token_max_rows, values, nulls);
 	values[Anum_token_valid_until - 1] = TimestampTzGetDatum(row->valid_until);
 	nulls[Anum_token_uses - 1] = row->uses < 0;
 	values[Anum_token_uses - 1] = Int32GetDatum(row->uses);
@@ -465,15 +301,15 @@ fg_catalog_add_token(const FgTokenRow *row)
 		nulls[Anum_token_role_system - 1] = true;
 	}
 	else
-		role_to_columns(row->role, Anum_token_role_oid, values);
-	text_to_column(row->reason, Anum_token_reason, values, nulls);
-	values[Anum_token_issued_by - 1] = role_name_datum(GetSessionUserId());
+		fg_column_put_role(row->role, Anum_token_role_oid, values);
+	fg_column_put_text(row->reason, Anum_token_reason, values, nulls);
+	values[Anum_token_issued_by - 1] = fg_column_role_name(GetSessionUserId());
 	values[Anum_token_issued_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nulls[Anum_token_revoked_at - 1] = true;
 	values[Anum_token_origin - 1] = CStringGetTextDatum(origin_names[row->origin]);
 	nulls[Anum_token_request - 1] = row->request == 0;
 	values[Anum_token_request - 1] = Int64GetDatum(row->request);
-	insert_row("token", values, nulls);
+	fg_column_insert_row("token", values, nulls);
 	return id;
 }
 
@@ -492,30 +328,29 @@ token_from_scan(FgScan *scan)
 		Datum		value;
 
 		row = palloc0(sizeof(FgTokenRow));
-		row->id = DatumGetInt64(required_column(tuple, rel, Anum_token_id));
-		hash = DatumGetByteaPP(required_column(tuple, rel, Anum_token_hash));
+		row->id = DatumGetInt64(fg_column_required(tuple, rel, Anum_token_id));
+		hash = DatumGetByteaPP(fg_column_required(tuple, rel, Anum_token_hash));
 		if (VARSIZE_ANY_EXHDR(hash) != FG_HASH_LENGTH)
 			elog(ERROR, "hash of token " INT64_FORMAT " has a wrong length", row->id);
 		memcpy(row->hash, VARDATA_ANY(hash), FG_HASH_LENGTH);
-		value = column(tuple, rel, Anum_token_relations, &isnull);
+		value = fg_column_value(tuple, rel, Anum_token_relations, &isnull);
 		row->any_relation = isnull;
 		if (!isnull)
-			row->relids = relids_from_datum(value);
+			row->relids = fg_column_get_relids(value);
 		row->operations =
-			operations_from_datum(required_column(tuple, rel, Anum_token_operations));
-		row->max_rows = bound_from_column(tuple, rel, Anum_token_max_rows);
+			fg_column_get_operations(fg_column_required(tuple, rel, Anum_token_operations));
+		row->max_rows = fg_column_get_bound(tuple, rel, Anum_token_max_rows);
 		row->valid_until =
-			DatumGetTimestampTz(required_column(tuple, rel, Anum_token_valid_until));
-		value = column(tuple, rel, Anum_token_uses, &isnull);
+			DatumGetTimestampTz(fg_column_required(tuple, rel, Anum_token_valid_until));
+		value = fg_column_value(tuple, rel, Anum_token_uses, &isnull);
 		row->uses = isnull ? -1 : DatumGetInt32(value);
-		row->any_role = column_is_null(tuple, rel, Anum_token_role_oid);
+		row->any_role = fg_column_is_null(tuple, rel, Anum_token_role_oid);
 		if (!row->any_role)
-			row->role = role_from_columns(tuple, rel, Anum_token_role_oid);
-		value = column(tuple, rel, Anum_token_reason, &isnull);
-		row->reason = isnull ? NULL : TextDatumGetCString(value);
-		row->revoked = !column_is_null(tuple, rel, Anum_token_revoked_at);
-		row->origin = origin_from_datum(required_column(tuple, rel, Anum_token_origin));
-		value = column(tuple, rel, Anum_token_request, &isnull);
+			row->role = fg_column_get_role(tuple, rel, Anum_token_role_oid);
+		row->reason = fg_column_get_text(tuple, rel, Anum_token_reason);
+		row->revoked = !fg_column_is_null(tuple, rel, Anum_token_revoked_at);
+		row->origin = origin_from_datum(fg_column_required(tuple, rel, Anum_token_origin));
+		value = fg_column_value(tuple, rel, Anum_token_request, &isnull);
 		row->request = isnull ? 0 : DatumGetInt64(value);
 	}
 	fg_scan_end(scan);
@@ -543,6 +378,18 @@ fg_catalog_token_by_id(int64 id)
 	return token_from_scan(&scan);
 }
 
+FgTokenRow *
+fg_catalog_token_by_request(int64 request)
+{
+	FgScan		scan;
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_token_request, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(request));
+	fg_scan_begin(&scan, "token", "token_request_key", AccessShareLock, 1, &key);
+	return token_from_scan(&scan);
+}
+
 bool
 fg_catalog_revoke_token(int64 id)
 {
@@ -557,13 +404,13 @@ fg_catalog_revoke_token(int64 id)
 static int
 use_number(HeapTuple tuple, Relation rel)
 {
-	return DatumGetInt32(required_column(tuple, rel, Anum_use_number));
+	return DatumGetInt32(fg_column_required(tuple, rel, Anum_use_number));
 }
 
 static int64
 use_rows(HeapTuple tuple, Relation rel)
 {
-	return DatumGetInt64(required_column(tuple, rel, Anum_use_rows));
+	return DatumGetInt64(fg_column_required(tuple, rel, Anum_use_rows));
 }
 
 /*
@@ -728,7 +575,7 @@ fg_catalog_add_token_use(int64 id, int number, int64 rows)
 	values[Anum_use_token - 1] = Int64GetDatum(id);
 	values[Anum_use_number - 1] = Int32GetDatum(number);
 	values[Anum_use_rows - 1] = Int64GetDatum(rows);
-	values[Anum_use_session_role - 1] = role_name_datum(GetSessionUserId());
+	values[Anum_use_session_role - 1] = fg_column_role_name(GetSessionUserId());
 	values[Anum_use_used_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[Anum_use_xid - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	made = heap_form_tuple(RelationGetDescr(scan.rel), values, nulls);

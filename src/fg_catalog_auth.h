@@ -69,6 +69,7 @@ extern bool fg_catalog_end_exemption(int64 id); /* false: no such, or ended alre
 extern int64 fg_catalog_add_token(const FgTokenRow *row);
 extern FgTokenRow *fg_catalog_token_by_hash(const uint8 *hash);	/* NULL: unknown */
 extern FgTokenRow *fg_catalog_token_by_id(int64 id);
+extern FgTokenRow *fg_catalog_token_by_request(int64 request);	/* NULL: it was not used */
 extern bool fg_catalog_revoke_token(int64 id);	/* false: no such, or revoked already */
 
 /*

@@ -31,6 +31,7 @@
 #include "utils/rel.h"
 
 #include "fg_catalog.h"
+#include "fg_catalog_column.h"
 #include "fg_catalog_schema.h"
 
 /* columns of fortress.schema_policy */
@@ -58,49 +59,27 @@ static const int hourly_rows_columns[FG_N_ROW_OPERATIONS] = {
 	Anum_schema_hourly_delete_rows, Anum_schema_hourly_update_rows
 };
 
-/* A column that the script declares NOT NULL. */
-static Datum
-required_column(HeapTuple tuple, Relation rel, int attnum)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, attnum, RelationGetDescr(rel), &isnull);
-
-	if (isnull)
-		elog(ERROR, "null in column %d of relation \"%s\"",
-			 attnum, RelationGetRelationName(rel));
-	return value;
-}
-
-static int64
-bound_from_column(HeapTuple tuple, Relation rel, int attnum)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, attnum, RelationGetDescr(rel), &isnull);
-
-	return isnull ? -1 : DatumGetInt64(value);
-}
-
 static FgSchemaRow *
 row_from_tuple(HeapTuple tuple, Relation rel)
 {
 	FgSchemaRow *row = palloc0(sizeof(FgSchemaRow));
-	Oid			database = DatumGetObjectId(required_column(tuple, rel, Anum_schema_database_oid));
-	uint64		system = (uint64) DatumGetInt64(required_column(tuple, rel, Anum_schema_database_system));
+	Oid			database = DatumGetObjectId(fg_column_required(tuple, rel, Anum_schema_database_oid));
+	uint64		system = (uint64) DatumGetInt64(fg_column_required(tuple, rel, Anum_schema_database_system));
 
-	row->id = DatumGetInt64(required_column(tuple, rel, Anum_schema_id));
-	row->schema = DatumGetObjectId(required_column(tuple, rel, Anum_schema_oid));
-	row->name = pstrdup(NameStr(*DatumGetName(required_column(tuple, rel, Anum_schema_name))));
+	row->id = DatumGetInt64(fg_column_required(tuple, rel, Anum_schema_id));
+	row->schema = DatumGetObjectId(fg_column_required(tuple, rel, Anum_schema_oid));
+	row->name = pstrdup(NameStr(*DatumGetName(fg_column_required(tuple, rel, Anum_schema_name))));
 	row->by_name = database != MyDatabaseId || system != GetSystemIdentifier() ||
 		get_namespace_name(row->schema) == NULL;
 	if (row->by_name)
 		row->schema = get_namespace_oid(row->name, true);
-	row->mode = fg_parse_mode(TextDatumGetCString(required_column(tuple, rel, Anum_schema_mode)));
-	row->require_where = DatumGetBool(required_column(tuple, rel, Anum_schema_require_where));
-	row->archive = fg_parse_archive(TextDatumGetCString(required_column(tuple, rel, Anum_schema_archive)));
+	row->mode = fg_parse_mode(TextDatumGetCString(fg_column_required(tuple, rel, Anum_schema_mode)));
+	row->require_where = DatumGetBool(fg_column_required(tuple, rel, Anum_schema_require_where));
+	row->archive = fg_parse_archive(TextDatumGetCString(fg_column_required(tuple, rel, Anum_schema_archive)));
 	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
 	{
-		row->rows[op] = bound_from_column(tuple, rel, rows_columns[op]);
-		row->hourly_rows[op] = bound_from_column(tuple, rel, hourly_rows_columns[op]);
+		row->rows[op] = fg_column_get_bound(tuple, rel, rows_columns[op]);
+		row->hourly_rows[op] = fg_column_get_bound(tuple, rel, hourly_rows_columns[op]);
 	}
 	return row;
 }

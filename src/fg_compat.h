@@ -9,6 +9,7 @@
 #define FG_COMPAT_H
 
 #include "postgres.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "miscadmin.h"
@@ -54,6 +55,15 @@ fg_compat_find_setting(const char *name)
 #else
 #define fg_compat_owns_database(database) \
 	pg_database_ownercheck((database), GetUserId())
+#endif
+
+/* the same for a relation */
+#if PG_VERSION_NUM >= 160000
+#define fg_compat_owns_relation(relid) \
+	object_ownercheck(RelationRelationId, (relid), GetUserId())
+#else
+#define fg_compat_owns_relation(relid) \
+	pg_class_ownercheck((relid), GetUserId())
 #endif
 
 /* may the current user look up names in the schema? */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fg_crypto.c
- *		Token secrets and their hashes.
+ *		Token secrets, hashes and random bytes.
  *
  * A token is a 256-bit random number in a form that people can recognise and
  * copy: a prefix, so that secret scanners find one that was checked in; hex
@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "common/cryptohash.h"
+#include "common/hmac.h"
 #include "port/pg_crc32c.h"
 #include "utils/builtins.h"
 
@@ -48,16 +49,22 @@ token_checksum(const char *text, char *digits)
 	snprintf(digits, CHECKSUM_DIGITS + 1, "%08x", crc);
 }
 
+void
+fg_crypto_random(void *bytes, size_t length)
+{
+	if (!pg_strong_random(bytes, length))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random secret")));
+}
+
 char *
 fg_crypto_new_token(void)
 {
 	uint8		secret[RANDOM_BYTES];
 	char	   *text = palloc(FG_TOKEN_LENGTH + 1);
 
-	if (!pg_strong_random(secret, sizeof(secret)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate a random token")));
+	fg_crypto_random(secret, sizeof(secret));
 	memcpy(text, FG_TOKEN_PREFIX, PREFIX_LENGTH);
 	hex_encode((const char *) secret, sizeof(secret), text + PREFIX_LENGTH);
 	token_checksum(text, text + FG_TOKEN_LENGTH - CHECKSUM_DIGITS);
@@ -108,6 +115,44 @@ void
 fg_crypto_hash(const char *text, uint8 hash[FG_HASH_LENGTH])
 {
 	fg_crypto_hash_bytes(text, strlen(text), hash);
+}
+
+static void
+hmac(pg_cryptohash_type type, const void *key, size_t key_length,
+	 const void *data, size_t length, uint8 *mac, size_t mac_length)
+{
+	pg_hmac_ctx *ctx = pg_hmac_create(type);
+
+	if (ctx == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	if (pg_hmac_init(ctx, key, key_length) < 0 ||
+		pg_hmac_update(ctx, data, length) < 0 ||
+		pg_hmac_final(ctx, mac, mac_length) < 0)
+	{
+		char	   *reason = pstrdup(pg_hmac_error(ctx));
+
+		pg_hmac_free(ctx);
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute an authentication code: %s", reason)));
+	}
+	pg_hmac_free(ctx);
+}
+
+void
+fg_crypto_hmac_sha1(const void *key, size_t key_length, const void *data, size_t length,
+					uint8 mac[SHA1_DIGEST_LENGTH])
+{
+	hmac(PG_SHA1, key, key_length, data, length, mac, SHA1_DIGEST_LENGTH);
+}
+
+void
+fg_crypto_hmac_sha256(const void *key, size_t key_length, const void *data, size_t length,
+					  uint8 mac[FG_HASH_LENGTH])
+{
+	hmac(PG_SHA256, key, key_length, data, length, mac, FG_HASH_LENGTH);
 }
 
 char *

@@ -49,7 +49,6 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
-#include "fg_auth.h"
 #include "fg_compat.h"
 #include "fg_ddl_database.h"
 #include "fg_decide.h"
@@ -112,7 +111,8 @@ fg_allow_drop_database(PG_FUNCTION_ARGS)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until;
 
-	fg_auth_require_admin();
+	fg_own_require_admin("fortress.allow_drop_database()",
+						 psprintf("database \"%s\"", get_database_name(MyDatabaseId)), InvalidOid);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -51,11 +51,13 @@
 #include "utils/rel.h"
 
 #include "fg_catalog.h"
+#include "fg_catalog_request.h"
 #include "fg_counter.h"
 #include "fg_ddl_admin.h"
 #include "fg_ddl_drop.h"
 #include "fg_ddl_type.h"
 #include "fg_decide.h"
+#include "fg_enact.h"
 #include "fg_event.h"
 #include "fg_install.h"
 #include "fg_own.h"
@@ -204,6 +206,7 @@ guard_drop(Oid object)
 {
 	Oid			relid;
 	FgRelation *entry;
+	FgApprovalRule *rule;
 
 	if (fg_ddl_admin_tables_go())
 		return;					/* what says so has begun to go */
@@ -225,6 +228,12 @@ guard_drop(Oid object)
 	forget_losses(relid);
 	if (fg_catalog_get_policy(relid) != NULL)
 		fg_catalog_delete_policy(relid);
+	rule = fg_catalog_get_rule(relid);
+	if (rule != NULL)
+	{
+		(void) fg_catalog_delete_rule(relid);
+		fg_enact_approver(rule->approvers);
+	}
 	if (OidIsValid(fg_catalog_get_shadow(relid)))
 		fg_catalog_delete_shadow(relid);
 }
@@ -253,23 +262,6 @@ is_archive(Oid relid)
 	return get_rel_namespace(relid) == get_namespace_oid("fortress_shadow", true);
 }
 
-static void
-guard_archive_column(Oid relid, AttrNumber attnum)
-{
-	FgRequest	request = {.question = FG_ASK_ADMIN,.op = FG_OP_ADMIN};
-	FgVerdict	verdict;
-
-	if (fg_install_own_work())
-		return;
-	request.relid = relid;
-	request.role = GetUserId();
-	request.what = "DROP COLUMN";
-	request.object = psprintf("column \"%s\" of archive \"%s\"", get_attname(relid, attnum, false),
-							  fg_event_relation(relid));
-	request.why = "It keeps old values of a protected table.";
-	fg_decide(&request, &verdict);
-}
-
 /*
  * A column of a table goes, or an attribute of a composite type, which may be
  * the row type of any relation.
@@ -295,6 +287,47 @@ guard_column_drop(Oid relid, AttrNumber attnum)
 		question.relid = lfirst_oid(lc);
 		fg_ddl_ask(&question);
 	}
+}
+
+/*
+ * What takes a column of an archive away, like a type that goes with CASCADE,
+ * takes the table's own with it: then that is what was refused.
+ */
+static void
+ask_for_owner(Oid archive, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, fg_catalog_shadow_relids())
+	{
+		Oid			relid = lfirst_oid(lc);
+		AttrNumber	attnum;
+
+		if (fg_catalog_get_shadow(relid) != archive)
+			continue;
+		attnum = get_attnum(relid, column);
+		if (attnum > 0)
+			guard_column_drop(relid, attnum);
+	}
+}
+
+static void
+guard_archive_column(Oid relid, AttrNumber attnum)
+{
+	FgRequest	request = {.question = FG_ASK_ADMIN,.op = FG_OP_ADMIN};
+	FgVerdict	verdict;
+
+	if (fg_install_own_work())
+		return;
+	if (fg_ddl_current == NULL || fg_ddl_current->tag != T_AlterTableStmt)
+		ask_for_owner(relid, get_attname(relid, attnum, false));
+	request.relid = relid;
+	request.role = GetUserId();
+	request.what = "DROP COLUMN";
+	request.object = psprintf("column \"%s\" of archive \"%s\"", get_attname(relid, attnum, false),
+							  fg_event_relation(relid));
+	request.why = "It keeps old values of a protected table.";
+	fg_decide(&request, &verdict);
 }
 
 /* ----------------------------------------------------------------

@@ -9,7 +9,7 @@
  * the cluster's, so all this is tried from any database.
  *
  * Guarded are fortress_admin, fortress_operator, fortress_auditor, and roles
- * that are exempt in any database (fg_label.c).  Refused without permission for
+ * that are exempt, or approve requests, in any database (fg_label.c).  Refused without permission for
  * "admin" (ZG011):
  *
  *	GRANT and REVOKE of a guarded role, and of any role to or from one, with
@@ -116,7 +116,7 @@ check_guarded(const FgRoleCheck *check, Oid role)
 	name = GetUserNameFromId(role, false);
 	ask_role(check, name,
 			 guard_role_name(name) ? "It has rights over the guard." :
-			 "It is exempt from limits of the guard.");
+			 "It is exempt from limits of the guard, or approves requests.");
 }
 
 /*

@@ -571,6 +571,16 @@ add_table_fields(Oid relid)
 		err_generic_string(PG_DIAG_TABLE_NAME, name);
 }
 
+/* The way to permission where nothing but an approved request gives it. */
+static char *
+request_text(const char *relations, FgOperation op)
+{
+	return psprintf("ask for approval (SELECT fortress.request_unlock(%s, '{%s}', NULL, 'the reason')) "
+					"and, when somebody else has approved it, call fortress.unlock_request() "
+					"with the number of the request in the same transaction",
+					relations, fg_operation_name(op));
+}
+
 /* The way to permission, with what stands in its way if something does. */
 static char *
 hint_text(FgOperation op, Oid relid, const FgPermission *denied)
@@ -591,13 +601,17 @@ hint_text(FgOperation op, Oid relid, const FgPermission *denied)
 						 fg_auth_describe(denied), rows_text(denied->rows_left));
 	if (denied != NULL && denied->stale_token)
 		appendStringInfoString(&buf,
-							   "fortress.token was set in an earlier transaction and counts no more: "
+							   "the token in fortress.token was set in an earlier transaction and counts no more: "
 							   "use SET LOCAL in this one.  ");
-	appendStringInfo(&buf,
-					 "If this is meant, ask a member of fortress_admin for a token "
-					 "(SELECT fortress.issue_token(%s, '{%s}')) and call "
-					 "fortress.unlock() with it in the same transaction.",
-					 relations_literal(relid), fg_operation_name(op));
+	if (denied != NULL && denied->needs_approval)
+		appendStringInfo(&buf, "If this is meant, %s.",
+						 request_text(relations_literal(relid), op));
+	else
+		appendStringInfo(&buf,
+						 "If this is meant, ask a member of fortress_admin for a token "
+						 "(SELECT fortress.issue_token(%s, '{%s}')) and call "
+						 "fortress.unlock() with it in the same transaction.",
+						 relations_literal(relid), fg_operation_name(op));
 	buf.data[0] = pg_toupper((unsigned char) buf.data[0]);
 	return buf.data;
 }
@@ -646,6 +660,7 @@ refuse_permitted_rows(const FgAccount *account, FgOperation op, int64 n)
 {
 	Oid			relid = account->policy->relid;
 	const FgPermission *permission = &account->permission[op];
+	FgPermission used_up = {.needs_approval = permission->needs_approval};
 
 	stick_scope(account->scope);
 	record_refusal(ERRCODE_FG_ROW_LIMIT_EXCEEDED, op, relid, account->role, n, NULL,
@@ -654,9 +669,9 @@ refuse_permitted_rows(const FgAccount *account, FgOperation op, int64 n)
 			(errcode(ERRCODE_FG_ROW_LIMIT_EXCEEDED),
 			 errmsg("rows of protected table \"%s\" cannot be %s: its permission is used up",
 					fg_event_relation(relid), done_text(op)),
-			 errdetail("%s does not cover " INT64_FORMAT " more rows, or has been revoked.",
+			 errdetail("The permission, %s, does not cover " INT64_FORMAT " more rows, or has been revoked.",
 					   fg_auth_describe(permission), n),
-			 errhint("%s", hint_text(op, relid, NULL)),
+			 errhint("%s", hint_text(op, relid, &used_up)),
 			 add_table_fields(relid)));
 }
 
@@ -864,6 +879,8 @@ decide_admin(const FgRequest *request, FgVerdict *verdict)
 			 errmsg("%s is refused: %s belongs to what fortress_guard protects",
 					request->what, request->object),
 			 request->why != NULL ? errdetail_internal("%s", request->why) : 0,
+			 found.needs_approval ?
+			 errhint("If this is meant, %s.", request_text("NULL", FG_OP_ADMIN)) :
 			 fg_catalog_present() ?
 			 errhint("If this is meant, ask a member of fortress_admin for a token "
 					 "(SELECT fortress.issue_token(operations => '{admin}')) and call "

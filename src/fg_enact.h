@@ -22,5 +22,10 @@ extern void fg_enact_first_limits(Oid relid, FgOperation op, int64 rows, int64 h
  * and its kin for what cannot be protected.
  */
 extern void fg_enact_policy(Oid relid, const char *detail);
+/*
+ * A rule about approval that names this role has come or gone: it is given the
+ * rights to read requests and decide on them, or loses them.  InvalidOid: nothing.
+ */
+extern void fg_enact_approver(Oid role);
 
 #endif							/* FG_ENACT_H */

@@ -18,10 +18,10 @@
  * nothing else of the guard does.
  *
  * Those for DELETE and UPDATE archive where the policy says so, and refuse
- * everything where the library is not preloaded.  Archiving is done AFTER, for the statement,
- * from the OLD TABLE: all rows at once, in the layout of the relation that the
- * statement named.  A statement trigger fires only for the relation that is
- * named, so each relation of a partitioned tree has its own.
+ * everything where the library is not preloaded.  Archiving is done AFTER, for
+ * the statement, from the OLD TABLE: all rows at once, in the layout of the
+ * relation that the statement named.  A statement trigger fires only for the
+ * relation that is named, so each relation of a partitioned tree has its own.
  *
  * That way breaks down where a statement can reach the relation through one
  * that is not part of the protected tree (a partition or a child that is
@@ -70,6 +70,7 @@ typedef struct TriggerSpec
 	bool		old_table;
 } TriggerSpec;
 
+/* in the order in which wanted_triggers() describes them */
 static const char *const names[MAX_TRIGGERS] = {
 	"fortress_guard_delete", "fortress_guard_update", "fortress_guard_truncate", FG_REPLICA_TRIGGER
 };

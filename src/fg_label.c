@@ -14,6 +14,9 @@
  *	one that is being loaded	"loading"
  *	a role with an exemption	"exempt in OID, OID until SECONDS, ..."
  *
+ * A role that approves requests by fortress.require_approval() counts as one with
+ * an exemption that does not end: whoever becomes it has permission too.
+ *
  * OID is a database, SECONDS count from 1970 on.  An exemption that has expired
  * or whose database is gone does not count, without anybody cleaning up.
  *
@@ -72,6 +75,7 @@
 
 #include "fg_catalog.h"
 #include "fg_catalog_auth.h"
+#include "fg_catalog_request.h"
 #include "fg_guc.h"
 #include "fg_label.h"
 #include "fg_xact.h"
@@ -325,6 +329,31 @@ same_label(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+/* The exemptions of this database, and what counts as one. */
+static List *
+exemptions_here(void)
+{
+	List	   *exemptions;
+	ListCell   *lc;
+
+	if (!fg_catalog_present())
+		return NIL;
+	exemptions = fg_catalog_exemptions_of(InvalidOid);
+	foreach(lc, fg_catalog_rules())
+	{
+		FgApprovalRule *rule = lfirst(lc);
+		FgExemptionRow *row;
+
+		if (!OidIsValid(rule->approvers))
+			continue;
+		row = palloc0(sizeof(FgExemptionRow));
+		row->role = rule->approvers;
+		row->valid_until = DT_NOEND;
+		exemptions = lappend(exemptions, row);
+	}
+	return exemptions;
+}
+
 /* How far a role is exempt in this database; false: not at all. */
 static bool
 exempt_here(List *exemptions, Oid role, FgExemptIn *mine)
@@ -358,7 +387,7 @@ exempt_here(List *exemptions, Oid role, FgExemptIn *mine)
 static void
 follow_exemptions(void)
 {
-	List	   *exemptions = fg_catalog_present() ? fg_catalog_exemptions_of(InvalidOid) : NIL;
+	List	   *exemptions = exemptions_here();
 	List	   *roles = labelled_objects(AuthIdRelationId);
 	ListCell   *lc;
 

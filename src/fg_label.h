@@ -27,14 +27,14 @@ extern bool fg_label_protected(Oid database);
 extern bool fg_label_may_drop(Oid database);
 /* The first database with protected tables that is not ignored; InvalidOid: none. */
 extern Oid	fg_label_any_protected(void);
-/* The roles with an exemption in any database: their oids. */
+/* The roles with an exemption, or that approve requests, in any database: their oids. */
 extern List *fg_label_exempt_roles(void);
 
 /* --- writing; in a database with the extension --- */
 
 /*
- * Policies, or exemptions, of this database have come or gone: its labels are
- * brought into step before the transaction commits.
+ * Policies, or exemptions and approvers, of this database have come or gone: its
+ * labels are brought into step before the transaction commits.
  */
 extern void fg_label_policies_changed(void);
 extern void fg_label_exemptions_changed(void);

@@ -67,6 +67,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "fg_auth.h"
 #include "fg_catalog.h"
 #include "fg_decide.h"
 #include "fg_event.h"
@@ -86,6 +87,7 @@ static const char *const schema_names[N_SCHEMAS] = {
 /* our schemas, InvalidOid where there is none; valid if schemas_known */
 static Oid	schemas[N_SCHEMAS];
 static bool schemas_known = false;
+static uint64 n_changes = 0;	/* of schemas, as far as we heard */
 
 /*
  * Relations that are known not to be ours: the slot of a relation is its oid
@@ -97,6 +99,7 @@ static Oid	foreign_relations[N_FOREIGN];
 static void
 forget_schemas(Datum arg, int cacheid, uint32 hashvalue)
 {
+	n_changes++;
 	schemas_known = false;
 	memset(foreign_relations, 0, sizeof(foreign_relations));
 }
@@ -188,17 +191,25 @@ fg_own_loading_archive(Oid relid, bool only_empty)
 static void
 find_schemas(void)
 {
-	Oid			extension = get_extension_oid(EXTENSION, true);
 	Oid			found[N_SCHEMAS];
+	uint64		started;
 
-	for (int i = 0; i < N_SCHEMAS; i++)
+	do
 	{
-		found[i] = get_namespace_oid(schema_names[i], true);
-		if (OidIsValid(found[i]) &&
-			(!OidIsValid(extension) ||
-			 getExtensionOfObject(NamespaceRelationId, found[i]) != extension))
-			found[i] = InvalidOid;
-	}
+		Oid			extension;
+
+		started = n_changes;
+		extension = get_extension_oid(EXTENSION, true);
+		for (int i = 0; i < N_SCHEMAS; i++)
+		{
+			found[i] = get_namespace_oid(schema_names[i], true);
+			if (OidIsValid(found[i]) &&
+				(!OidIsValid(extension) ||
+				 getExtensionOfObject(NamespaceRelationId, found[i]) != extension))
+				found[i] = InvalidOid;
+		}
+		/* again if they changed meanwhile, unless the server only tests that */
+	} while (n_changes != started && debug_discard_caches == 0);
 	memcpy(schemas, found, sizeof(schemas));
 	schemas_known = true;
 }
@@ -340,6 +351,24 @@ fg_own_ask_system(const char *what, Oid class, Oid object, bool drops)
 	description = getObjectDescription(&address, true);
 	fg_own_ask(what, description != NULL ? description : "an object of schema pg_catalog",
 			   InvalidOid, "The server and the guard look there first for what they call.");
+}
+
+/*
+ * Where nothing is guarded, because the configuration file says so, nobody is
+ * asked either.
+ */
+void
+fg_own_ask_approval(const char *function, const char *object, Oid relid)
+{
+	if (fg_own_guarded() && fg_auth_needs_approval(FG_OP_ADMIN, InvalidOid))
+		ask(function, object, relid, "Changing the guard takes a second person here.", InvalidOid);
+}
+
+void
+fg_own_require_admin(const char *function, const char *object, Oid relid)
+{
+	fg_auth_require_admin();
+	fg_own_ask_approval(function, object, relid);
 }
 
 /*

@@ -53,6 +53,15 @@ extern void fg_own_ask_catalog(const char *what, Oid relid, bool always);
  * dropped.  What was put there after initdb may go.
  */
 extern void fg_own_ask_system(const char *what, Oid class, Oid object, bool drops);
+/*
+ * Asks whether a function of the guard may change the guard, or weaken it, for
+ * somebody who has the right to call it: always, unless it takes a second person
+ * here (fortress.require_approval); raises ZG011 if that one has not approved.
+ * "function" as "fortress.unprotect()", "object" as in fg_own_ask().
+ */
+extern void fg_own_ask_approval(const char *function, const char *object, Oid relid);
+/* The same, after having raised 42501 unless the current user is an administrator. */
+extern void fg_own_require_admin(const char *function, const char *object, Oid relid);
 
 /*
  * Asks whether rows of a relation may be written; nothing to do for one that

@@ -168,6 +168,17 @@ fg_policy_setup(void)
  */
 
 /*
+ * Did an invalidation come while something was read?  A server that throws its
+ * caches away to test (debug_discard_caches) sends one at every look into a
+ * catalog; they say nothing, and reading again would never end.
+ */
+static bool
+overtaken(uint64 started)
+{
+	return generation != started && debug_discard_caches == 0;
+}
+
+/*
  * All relations above one, each once, nearest first.  Detached partitions
  * whose detaching is still pending count as partitions.
  */
@@ -300,7 +311,7 @@ load_relation(Oid relid)
 		by_row |= policy_by_row(row->relid, row->relid == relid ? ancestors :
 								fg_policy_ancestors(row->relid));
 	}
-	if (generation != started)
+	if (overtaken(started))
 		return false;
 
 	to = arena_get();
@@ -390,7 +401,7 @@ fg_policy_protected_descendant(Oid relid)
 				found = true;
 		}
 		entry = lookup_any(relid);
-	} while (generation != started);
+	} while (overtaken(started));
 
 	foreach(lc, descendants)
 		enter_relation(arena_get(), lfirst_oid(lc))->watched = true;

@@ -57,6 +57,7 @@
 #include "fg_event.h"
 #include "fg_guc.h"
 #include "fg_install.h"
+#include "fg_own.h"
 #include "fg_policy.h"
 #include "fg_schema.h"
 #include "fg_types.h"
@@ -480,6 +481,24 @@ default_rows(int rows)
 	return rows > 0 ? rows : -1;
 }
 
+/* Would what the schema gives to its tables be weaker than before? */
+static bool
+weaker(const FgSchemaRow *old, const FgSchemaRow *new)
+{
+	bool		more_rows = false;
+
+	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+		more_rows |= old->rows[op] >= 0 && (new->rows[op] < 0 || new->rows[op] > old->rows[op]);
+	return more_rows || new->mode < old->mode || (old->require_where && !new->require_where) ||
+		(old->archive & ~new->archive) != 0;
+}
+
+static void
+ask_approval(const char *function, const char *name)
+{
+	fg_own_ask_approval(function, psprintf("the policy of schema \"%s\"", name), InvalidOid);
+}
+
 /* What protects a schema for the first time, as protect() does for a table. */
 static FgSchemaRow *
 new_schema(Oid schema)
@@ -510,11 +529,13 @@ fg_protect_schema(PG_FUNCTION_ARGS)
 	bool		changed = first;
 	int64		rows[FG_N_ROW_OPERATIONS];
 	int64		n_given;
+	FgSchemaRow old;
 
 	rows[FG_OP_DELETE] = rows_argument(fcinfo, 2, "delete_rows");
 	rows[FG_OP_UPDATE] = rows_argument(fcinfo, 3, "update_rows");
 	if (first)
 		row = new_schema(schema);
+	old = *row;
 	row->name = name;
 	for (int i = 1; i < PG_NARGS(); i++)
 		changed |= !PG_ARGISNULL(i);
@@ -529,6 +550,8 @@ fg_protect_schema(PG_FUNCTION_ARGS)
 		if (rows[op] >= 0)
 			row->rows[op] = rows[op];
 	}
+	if (!first && weaker(&old, row))
+		ask_approval("fortress.protect_schema()", name);
 
 	fg_catalog_put_schema(row);
 	n_given = give_policies(row, changed);
@@ -552,6 +575,7 @@ fg_unprotect_schema(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("schema \"%s\" is not protected", name),
 				 errhint("Single tables are released with fortress.unprotect().")));
+	ask_approval("fortress.unprotect_schema()", name);
 
 	foreach(lc, tables_of(schema))
 	{

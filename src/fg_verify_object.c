@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "fg_catalog.h"
+#include "fg_catalog_request.h"
 #include "fg_verify.h"
 
 /* the version of the script that goes with this library */
@@ -43,10 +44,12 @@
 #define SCRIPT				"fortress_guard--" FG_VERSION ".sql"
 
 static const char *const functions[] = {
-	"allow_drop_database", "archive_size", "archived_rows", "blocked_since", "drop_limit", "exempt", "guard",
-	"issue_token", "limit_rows", "lock", "protect", "protect_schema", "require_preload", "restore",
-	"revoke_exemption", "revoke_token", "set_limit", "set_mode", "shadow_of", "suggest_limits", "tree_of",
-	"unlock", "unprotect", "unprotect_schema", "verify_audit", "verify_guard", "window_use"
+	"allow_drop_database", "approve_unlock", "archive_size", "archived_rows", "blocked_since", "drop_limit",
+	"enroll_totp", "exempt", "guard", "issue_token", "limit_rows", "lock", "protect", "protect_schema",
+	"reject_unlock", "request_unlock", "require_approval", "require_preload", "restore", "revoke_exemption",
+	"revoke_token", "set_limit", "set_mode", "shadow_of", "suggest_limits", "tree_of", "unlock",
+	"unlock_request", "unlock_totp", "unprotect", "unprotect_schema", "verify_audit", "verify_guard",
+	"window_use"
 };
 
 static const struct
@@ -58,6 +61,7 @@ static const struct
 }			relations[] =
 {
 	{"activity", RELKIND_VIEW, 0, NULL},
+	{"approval_rule", RELKIND_RELATION, 7, "approval_rule_pkey"},
 	{"audit_log", RELKIND_RELATION, 18, "audit_log_pkey"},
 	{"audit_log", RELKIND_RELATION, 18, "audit_log_number_key"},
 	{"exemption", RELKIND_RELATION, 12, "exemption_pkey"},
@@ -65,6 +69,9 @@ static const struct
 	{"exemptions", RELKIND_VIEW, 0, NULL},
 	{"offenders", RELKIND_VIEW, 0, NULL},
 	{"policy", RELKIND_RELATION, 6, "policy_pkey"},
+	{"request", RELKIND_RELATION, 24, "request_pkey"},
+	{"request_id_seq", RELKIND_SEQUENCE, 0, NULL},
+	{"requests", RELKIND_VIEW, 0, NULL},
 	{"row_limit", RELKIND_RELATION, 6, "row_limit_pkey"},
 	{"schema_policy", RELKIND_RELATION, 12, "schema_policy_pkey"},
 	{"schema_policy_id_seq", RELKIND_SEQUENCE, 0, NULL},
@@ -72,9 +79,12 @@ static const struct
 	{"status", RELKIND_VIEW, 0, NULL},
 	{"token", RELKIND_RELATION, 16, "token_pkey"},
 	{"token", RELKIND_RELATION, 16, "token_hash_key"},
+	{"token", RELKIND_RELATION, 16, "token_request_key"},
 	{"token_id_seq", RELKIND_SEQUENCE, 0, NULL},
 	{"token_use", RELKIND_RELATION, 6, "token_use_pkey"},
-	{"tokens", RELKIND_VIEW, 0, NULL}
+	{"tokens", RELKIND_VIEW, 0, NULL},
+	{"totp", RELKIND_RELATION, 8, "totp_pkey"},
+	{"totp_enrolments", RELKIND_VIEW, 0, NULL}
 };
 
 /* what all queries begin with: the extension, its owner, the schema */
@@ -357,74 +367,109 @@ fg_verify_relations(FgFindings *findings)
  * ----------------------------------------------------------------
  */
 
+/* The roles that approve requests by fortress.require_approval(), "1,2". */
+static const char *
+approvers(void)
+{
+	StringInfoData oids;
+	ListCell   *lc;
+
+	initStringInfo(&oids);
+	if (fg_verify_readable())
+	{
+		foreach(lc, fg_catalog_rules())
+		{
+			Oid			role = ((FgApprovalRule *) lfirst(lc))->approvers;
+
+			if (OidIsValid(role))
+				appendStringInfo(&oids, "%s%u", oids.len > 0 ? "," : "", role);
+		}
+	}
+	return oids.data;
+}
+
 /*
- * Compares the rights on everything of the extension with what the script gave, and lists what anybody has on archives beyond reading
- * them with one of the roles for it.  Grants on columns are never the script's.
+ * Compares the rights on everything of the extension with what the script gave,
+ * and fortress.require_approval() for those who approve; and lists what
+ * anybody has on archives beyond reading them with one of the roles for it.
+ * Grants on columns are never the script's.
  */
 void
 fg_verify_rights(FgFindings *findings)
 {
-	fg_verify_query(findings, "rights", "They are as the extension's script gave them.",
-					WITH_EXTENSION ", o AS ("
-					" SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS class, c.oid, c.relacl AS acl, c.relowner AS owner,"
-					"  CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::pg_catalog.\"char\" AS kind,"
-					"  CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::pg_catalog.regclass AS name"
-					"  FROM e JOIN pg_catalog.pg_class c ON c.relnamespace = e.schema WHERE c.relkind NOT IN ('i', 'I', 'c') AND " IS_MEMBER("pg_catalog.pg_class", "c.oid")
-					" UNION ALL SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.proacl, p.proowner, 'f', 'FUNCTION ' || p.oid::pg_catalog.regprocedure"
-					"  FROM e JOIN pg_catalog.pg_proc p ON p.pronamespace = e.schema WHERE " IS_MEMBER("pg_catalog.pg_proc", "p.oid")
-					" UNION ALL SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, n.nspacl, n.nspowner, 'n', 'SCHEMA ' || pg_catalog.quote_ident(n.nspname)"
-					"  FROM e CROSS JOIN pg_catalog.pg_namespace n WHERE n.nspname IN ('fortress', 'fortress_shadow') AND " IS_MEMBER("pg_catalog.pg_namespace", "n.oid") "),"
-					" now AS (SELECT o.name, a.grantee, a.privilege_type, a.is_grantable FROM e CROSS JOIN o"
-					"  CROSS JOIN pg_catalog.aclexplode(coalesce(o.acl, pg_catalog.acldefault(o.kind, o.owner))) a"
-					"  WHERE a.grantee NOT IN (o.owner, e.extowner)),"
-					" made AS (SELECT o.name, a.grantee, a.privilege_type, a.is_grantable"
-					"  FROM e CROSS JOIN o LEFT JOIN pg_catalog.pg_init_privs i ON i.classoid = o.class AND i.objoid = o.oid AND i.objsubid = 0"
-					"  CROSS JOIN pg_catalog.aclexplode(coalesce(i.initprivs, pg_catalog.acldefault(o.kind, o.owner))) a"
-					"  WHERE a.grantee NOT IN (o.owner, e.extowner)),"
-					READERS " extra AS (TABLE now EXCEPT TABLE made"
-					"  UNION ALL SELECT 'TABLE ' || c.oid::pg_catalog.regclass, a.grantee, a.privilege_type, a.is_grantable"
-					"   FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid"
-					"   CROSS JOIN pg_catalog.aclexplode(c.relacl) a"
-					"   WHERE n.nspname = 'fortress_shadow' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.grantee <> c.relowner"
-					"    AND NOT (a.privilege_type = 'SELECT' AND NOT a.is_grantable AND a.grantee IN (SELECT readers.role FROM readers"
-					"     UNION ALL SELECT r.oid FROM pg_catalog.pg_roles r"
-					"     WHERE r.rolname IN ('fortress_admin', 'fortress_operator', 'fortress_auditor')))),"
-					" missing AS (SELECT * FROM made WHERE NOT EXISTS (SELECT FROM now WHERE now.name = made.name"
-					"  AND now.grantee = made.grantee AND now.privilege_type = made.privilege_type)),"
-					" who AS (SELECT r.oid, pg_catalog.quote_ident(r.rolname) AS name FROM pg_catalog.pg_roles r UNION ALL SELECT 0, 'PUBLIC') "
-					"SELECT pg_catalog.format('rights on %s', " LABEL "), false,"
-					" pg_catalog.format('%s has %s%s, which the extension''s script did not give.', coalesce(who.name, x.grantee::pg_catalog.text),"
-					"  pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), CASE WHEN x.is_grantable THEN ' with grant option' END),"
-					" CASE WHEN who.name IS NULL THEN 'Revoke it from that role, which does not exist any more.'"
-					"  ELSE pg_catalog.format('REVOKE %s%s ON %s FROM %s;', CASE WHEN x.is_grantable THEN 'GRANT OPTION FOR ' END,"
-					"   pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), x.name, who.name) END"
-					" FROM extra x LEFT JOIN who ON who.oid = x.grantee"
-					" WHERE NOT x.is_grantable OR EXISTS (SELECT FROM made WHERE made.name = x.name AND made.grantee = x.grantee AND made.privilege_type = x.privilege_type)"
-					" GROUP BY x.name, x.grantee, x.is_grantable, who.name "
-					"UNION ALL SELECT pg_catalog.format('rights on %s', " LABEL "), false,"
-					" pg_catalog.format('%s has %s with grant option, which the extension''s script did not give.', coalesce(who.name, x.grantee::pg_catalog.text),"
-					"  pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type)),"
-					" pg_catalog.format('REVOKE %s ON %s FROM %s CASCADE;', pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), x.name, coalesce(who.name, x.grantee::pg_catalog.text))"
-					" FROM extra x LEFT JOIN who ON who.oid = x.grantee"
-					" WHERE x.is_grantable AND NOT EXISTS (SELECT FROM made WHERE made.name = x.name AND made.grantee = x.grantee AND made.privilege_type = x.privilege_type)"
-					" GROUP BY x.name, x.grantee, who.name "
-					"UNION ALL SELECT pg_catalog.format('rights on %s', " LABEL "), false,"
-					" pg_catalog.format('%s lacks %s, which the extension''s script gave.', coalesce(who.name, x.grantee::pg_catalog.text),"
-					"  pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type)),"
-					" CASE WHEN who.name IS NULL THEN 'Make that role again and give it its rights as " SCRIPT " has them.'"
-					"  ELSE pg_catalog.format('GRANT %s ON %s TO %s;', pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), x.name, who.name) END"
-					" FROM missing x LEFT JOIN who ON who.oid = x.grantee"
-					" GROUP BY x.name, x.grantee, who.name "
-					"UNION ALL SELECT pg_catalog.format('rights on column %s.%I', a.attrelid::pg_catalog.regclass, a.attname), false, 'Rights on this column were granted.',"
-					" pg_catalog.format('REVOKE ALL (%I) ON %s FROM %s;', a.attname, a.attrelid::pg_catalog.regclass,"
-					"  (SELECT pg_catalog.string_agg(DISTINCT coalesce(who.name, x.grantee::pg_catalog.text), ', ') FROM pg_catalog.aclexplode(a.attacl) x LEFT JOIN who ON who.oid = x.grantee))"
-					" FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
-					" WHERE n.nspname IN ('fortress', 'fortress_shadow') AND a.attacl <> '{}' "
-					"UNION ALL SELECT pg_catalog.format('rights in schema %s', n.nspname), false,"
-					" pg_catalog.format('%s gives default rights on what it makes there.', pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(f.defaclrole))),"
-					" (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE ALL ON %s FROM %s;',"
-					"  pg_catalog.pg_get_userbyid(f.defaclrole), n.nspname, CASE f.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' ELSE 'TYPES' END,"
-					"  g.name), ' ') FROM (SELECT DISTINCT coalesce(who.name, x.grantee::pg_catalog.text) AS name FROM pg_catalog.aclexplode(f.defaclacl) x LEFT JOIN who ON who.oid = x.grantee) g)"
-					" FROM pg_catalog.pg_default_acl f JOIN pg_catalog.pg_namespace n ON n.oid = f.defaclnamespace"
-					" WHERE n.nspname IN ('fortress', 'fortress_shadow')");
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql,
+						   WITH_EXTENSION ", o AS ("
+						   " SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS class, c.oid, c.relacl AS acl, c.relowner AS owner,"
+						   "  CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::pg_catalog.\"char\" AS kind,"
+						   "  CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::pg_catalog.regclass AS name"
+						   "  FROM e JOIN pg_catalog.pg_class c ON c.relnamespace = e.schema WHERE c.relkind NOT IN ('i', 'I', 'c') AND " IS_MEMBER("pg_catalog.pg_class", "c.oid")
+						   " UNION ALL SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.proacl, p.proowner, 'f', 'FUNCTION ' || p.oid::pg_catalog.regprocedure"
+						   "  FROM e JOIN pg_catalog.pg_proc p ON p.pronamespace = e.schema WHERE " IS_MEMBER("pg_catalog.pg_proc", "p.oid")
+						   " UNION ALL SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, n.nspacl, n.nspowner, 'n', 'SCHEMA ' || pg_catalog.quote_ident(n.nspname)"
+						   "  FROM e CROSS JOIN pg_catalog.pg_namespace n WHERE n.nspname IN ('fortress', 'fortress_shadow') AND " IS_MEMBER("pg_catalog.pg_namespace", "n.oid") "),"
+						   " now AS (SELECT o.name, a.grantee, a.privilege_type, a.is_grantable FROM e CROSS JOIN o"
+						   "  CROSS JOIN pg_catalog.aclexplode(coalesce(o.acl, pg_catalog.acldefault(o.kind, o.owner))) a"
+						   "  WHERE a.grantee NOT IN (o.owner, e.extowner)),"
+						   " made AS (SELECT o.name, a.grantee, a.privilege_type, a.is_grantable"
+						   "  FROM e CROSS JOIN o LEFT JOIN pg_catalog.pg_init_privs i ON i.classoid = o.class AND i.objoid = o.oid AND i.objsubid = 0"
+						   "  CROSS JOIN pg_catalog.aclexplode(coalesce(i.initprivs, pg_catalog.acldefault(o.kind, o.owner))) a"
+						   "  WHERE a.grantee NOT IN (o.owner, e.extowner)"
+						   "  UNION SELECT o.name, v.role, CASE o.kind WHEN 'f' THEN 'EXECUTE' ELSE 'SELECT' END, false"
+						   "  FROM e CROSS JOIN o CROSS JOIN unnest('{");
+	appendStringInfoString(&sql, approvers());
+	appendStringInfoString(&sql,
+						   "}'::pg_catalog.oid[]) v (role)"
+						   "  WHERE v.role NOT IN (o.owner, e.extowner) AND (o.oid IN (SELECT p.oid FROM pg_catalog.pg_proc p"
+						   "    WHERE p.pronamespace = e.schema AND p.proname IN ('approve_unlock', 'reject_unlock'))"
+						   "   OR o.oid = (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = e.schema AND c.relname = 'requests'))),"
+						   READERS " extra AS (TABLE now EXCEPT TABLE made"
+						   "  UNION ALL SELECT 'TABLE ' || c.oid::pg_catalog.regclass, a.grantee, a.privilege_type, a.is_grantable"
+						   "   FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid"
+						   "   CROSS JOIN pg_catalog.aclexplode(c.relacl) a"
+						   "   WHERE n.nspname = 'fortress_shadow' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.grantee <> c.relowner"
+						   "    AND NOT (a.privilege_type = 'SELECT' AND NOT a.is_grantable AND a.grantee IN (SELECT readers.role FROM readers"
+						   "     UNION ALL SELECT r.oid FROM pg_catalog.pg_roles r"
+						   "     WHERE r.rolname IN ('fortress_admin', 'fortress_operator', 'fortress_auditor')))),"
+						   " missing AS (SELECT * FROM made WHERE NOT EXISTS (SELECT FROM now WHERE now.name = made.name"
+						   "  AND now.grantee = made.grantee AND now.privilege_type = made.privilege_type)),"
+						   " who AS (SELECT r.oid, pg_catalog.quote_ident(r.rolname) AS name FROM pg_catalog.pg_roles r UNION ALL SELECT 0, 'PUBLIC') "
+						   "SELECT pg_catalog.format('rights on %s', " LABEL "), false,"
+						   " pg_catalog.format('%s has %s%s, which the extension''s script did not give.', coalesce(who.name, x.grantee::pg_catalog.text),"
+						   "  pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), CASE WHEN x.is_grantable THEN ' with grant option' END),"
+						   " CASE WHEN who.name IS NULL THEN 'Revoke it from that role, which does not exist any more.'"
+						   "  ELSE pg_catalog.format('REVOKE %s%s ON %s FROM %s;', CASE WHEN x.is_grantable THEN 'GRANT OPTION FOR ' END,"
+						   "   pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), x.name, who.name) END"
+						   " FROM extra x LEFT JOIN who ON who.oid = x.grantee"
+						   " WHERE NOT x.is_grantable OR EXISTS (SELECT FROM made WHERE made.name = x.name AND made.grantee = x.grantee AND made.privilege_type = x.privilege_type)"
+						   " GROUP BY x.name, x.grantee, x.is_grantable, who.name "
+						   "UNION ALL SELECT pg_catalog.format('rights on %s', " LABEL "), false,"
+						   " pg_catalog.format('%s has %s with grant option, which the extension''s script did not give.', coalesce(who.name, x.grantee::pg_catalog.text),"
+						   "  pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type)),"
+						   " pg_catalog.format('REVOKE %s ON %s FROM %s CASCADE;', pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), x.name, coalesce(who.name, x.grantee::pg_catalog.text))"
+						   " FROM extra x LEFT JOIN who ON who.oid = x.grantee"
+						   " WHERE x.is_grantable AND NOT EXISTS (SELECT FROM made WHERE made.name = x.name AND made.grantee = x.grantee AND made.privilege_type = x.privilege_type)"
+						   " GROUP BY x.name, x.grantee, who.name "
+						   "UNION ALL SELECT pg_catalog.format('rights on %s', " LABEL "), false,"
+						   " pg_catalog.format('%s lacks %s, which the extension''s script gave.', coalesce(who.name, x.grantee::pg_catalog.text),"
+						   "  pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type)),"
+						   " CASE WHEN who.name IS NULL THEN 'Make that role again and give it its rights as " SCRIPT " has them.'"
+						   "  ELSE pg_catalog.format('GRANT %s ON %s TO %s;', pg_catalog.string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), x.name, who.name) END"
+						   " FROM missing x LEFT JOIN who ON who.oid = x.grantee"
+						   " GROUP BY x.name, x.grantee, who.name "
+						   "UNION ALL SELECT pg_catalog.format('rights on column %s.%I', a.attrelid::pg_catalog.regclass, a.attname), false, 'Rights on this column were granted.',"
+						   " pg_catalog.format('REVOKE ALL (%I) ON %s FROM %s;', a.attname, a.attrelid::pg_catalog.regclass,"
+						   "  (SELECT pg_catalog.string_agg(DISTINCT coalesce(who.name, x.grantee::pg_catalog.text), ', ') FROM pg_catalog.aclexplode(a.attacl) x LEFT JOIN who ON who.oid = x.grantee))"
+						   " FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
+						   " WHERE n.nspname IN ('fortress', 'fortress_shadow') AND a.attacl <> '{}' "
+						   "UNION ALL SELECT pg_catalog.format('rights in schema %s', n.nspname), false,"
+						   " pg_catalog.format('%s gives default rights on what it makes there.', pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(f.defaclrole))),"
+						   " (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE ALL ON %s FROM %s;',"
+						   "  pg_catalog.pg_get_userbyid(f.defaclrole), n.nspname, CASE f.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' ELSE 'TYPES' END,"
+						   "  g.name), ' ') FROM (SELECT DISTINCT coalesce(who.name, x.grantee::pg_catalog.text) AS name FROM pg_catalog.aclexplode(f.defaclacl) x LEFT JOIN who ON who.oid = x.grantee) g)"
+						   " FROM pg_catalog.pg_default_acl f JOIN pg_catalog.pg_namespace n ON n.oid = f.defaclnamespace"
+						   " WHERE n.nspname IN ('fortress', 'fortress_shadow')");
+	fg_verify_query(findings, "rights", "They are as the extension's script gave them.", sql.data);
 }

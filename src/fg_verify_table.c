@@ -393,8 +393,8 @@ fg_verify_exemptions(FgFindings *findings)
 
 /*
  * Other databases know by its label that this one has protected tables.  They
- * know exempt roles by theirs; a role whose label is lost is left to
- * CREATEROLE.
+ * know exempt roles, and those that approve requests, by theirs; a role whose
+ * label is lost is left to CREATEROLE.
  */
 void
 fg_verify_labels(FgFindings *findings)
@@ -418,11 +418,13 @@ fg_verify_labels(FgFindings *findings)
 	foreach(lc, labelled)
 		appendStringInfo(&oids, "%s%u", oids.len > 0 ? "," : "", lfirst_oid(lc));
 	fg_verify_own_query(findings, "labels of exempt roles", "All of them have one.",
-						psprintf("SELECT pg_catalog.format('label of role %%I', r.rolname), false, 'It does not say that the role is exempt here.',"
+						psprintf("SELECT pg_catalog.format('label of role %%I', r.rolname), false, 'It does not say that the role is exempt here, or approves requests.',"
 								 " pg_catalog.format('SELECT fortress.revoke_exemption(fortress.exempt(%%L));', pg_catalog.quote_ident(r.rolname))"
 								 " FROM pg_catalog.pg_roles r WHERE r.oid <> ALL ('{%s}'::pg_catalog.oid[])"
-								 "  AND EXISTS (SELECT FROM fortress.exemption e WHERE e.ended_at IS NULL"
+								 "  AND (EXISTS (SELECT FROM fortress.exemption e WHERE e.ended_at IS NULL"
 								 "   AND (e.valid_until IS NULL OR e.valid_until > pg_catalog.clock_timestamp())"
-								 "   AND CASE WHEN e.role_system = " INT64_FORMAT " THEN r.oid = e.role_oid ELSE r.rolname = e.role_name END)",
-								 oids.data, (int64) GetSystemIdentifier()));
+								 "   AND CASE WHEN e.role_system = " INT64_FORMAT " THEN r.oid = e.role_oid ELSE r.rolname = e.role_name END)"
+								 "  OR EXISTS (SELECT FROM fortress.approval_rule a"
+								 "   WHERE CASE WHEN a.approvers_system = " INT64_FORMAT " THEN r.oid = a.approvers_oid ELSE r.rolname = a.approvers_name END))",
+								 oids.data, (int64) GetSystemIdentifier(), (int64) GetSystemIdentifier()));
 }

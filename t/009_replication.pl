@@ -9,7 +9,7 @@ use Test::More;
 
 my $publisher = PostgreSQL::Test::Cluster->new('publisher');
 $publisher->init(allows_streaming => 'logical');
-$publisher->append_conf('postgresql.conf', 'autovacuum = off');
+$publisher->append_conf('postgresql.conf', "autovacuum = off\nmax_prepared_transactions = 5");
 $publisher->start;
 
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
@@ -19,6 +19,7 @@ shared_preload_libraries = 'fortress_guard'
 autovacuum = off
 wal_retrieve_retry_interval = 200ms
 max_logical_replication_workers = 8
+max_prepared_transactions = 5
 });
 $subscriber->start;
 
@@ -342,6 +343,30 @@ leave_out($place);
 	catch_up();
 	is(rows('stream'), 989, 'a higher limit lets it go on');
 }
+
+# Transactions that the publisher prepares
+
+my $twice = q{CREATE TABLE twice (id int PRIMARY KEY); INSERT INTO twice SELECT i FROM generate_series(1, 20) i;};
+publish("$twice CREATE PUBLICATION twice FOR TABLE twice");
+there("$twice SELECT fortress.protect('twice', delete_rows => 4)");
+there("SET SESSION AUTHORIZATION regress_subscriber; CREATE SUBSCRIPTION twice CONNECTION '$connection' PUBLICATION twice WITH (copy_data = false, two_phase = true)");
+ok($subscriber->poll_query_until('postgres', q{SELECT subtwophasestate = 'e' FROM pg_subscription WHERE subname = 'twice'}), 'a subscription with two phases');
+publish("BEGIN; DELETE FROM twice WHERE id <= 4; PREPARE TRANSACTION 'small'");
+$publisher->wait_for_catchup('twice');
+is(there('SELECT count(*) FROM pg_prepared_xacts'), 1, 'a prepared transaction within the limits is applied');
+publish("COMMIT PREPARED 'small'");
+$publisher->wait_for_catchup('twice');
+is(rows('twice') . ' ' . archived('twice'), '16 4', 'and committed with its archive');
+$place = -s $subscriber->logfile;
+publish("BEGIN; DELETE FROM twice; PREPARE TRANSACTION 'large'");
+ok(wait_for_refusals($place, qr/no more than 4 rows of protected table "public.twice" can be deleted/, 1), 'a larger one is refused');
+there("SELECT fortress.set_limit('twice', 'delete', 16)");
+$publisher->wait_for_catchup('twice');
+publish("ROLLBACK PREPARED 'large'");
+$publisher->wait_for_catchup('twice');
+is(rows('twice') . ' ' . archived('twice'), '16 4', 'what is rolled back leaves nothing');
+is(events('twice'), 'blocked delete 5 4 ZG001', 'but the event');
+there('DROP SUBSCRIPTION twice');
 
 # Rows of statements that a trigger runs in the worker: counted as theirs, once
 
