@@ -65,7 +65,7 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN NEXT regexp_replace(d, 'until \d{4}-\d\d-\d\d .*', 'until TIME.');
 	RETURN NEXT regexp_replace(h, '_unlock\(\d+\)', '_unlock(N)');
 END $$;
-CREATE FUNCTION appr.approve(request bigint) RETURNS text LANGUAGE sql
+CREATE FUNCTION appr.approve_unlock(request bigint) RETURNS text LANGUAGE sql
 	AS $$ SELECT array_to_string(ARRAY(SELECT appr.complaint(format('SELECT fortress.approve_unlock(%s)', request)) LIMIT 1), '') $$;
 
 --
@@ -153,18 +153,18 @@ SELECT fortress.request_unlock('{appr.listing}', '{delete}', 100, 'mine') AS own
 SELECT appr.complaint(format('SELECT fortress.approve_unlock(%s)', :own));
 -- not by another name of the same login
 SET ROLE regress_appr_anna;
-SELECT appr.approve(:own);
+SELECT appr.approve_unlock(:own);
 RESET ROLE;
 SET SESSION AUTHORIZATION regress_appr_anna;
-SELECT appr.approve(:own);
+SELECT appr.approve_unlock(:own);
 RESET SESSION AUTHORIZATION;
 -- nor for what another name of the same login has asked for
 SET SESSION AUTHORIZATION regress_appr_agent;
 SELECT fortress.request_unlock('{appr.listing}', '{delete}', 100, 'by the name of the agent') AS named \gset
 RESET SESSION AUTHORIZATION;
-SELECT appr.approve(:named);
+SELECT appr.approve_unlock(:named);
 SET SESSION AUTHORIZATION regress_appr_bert;
-SELECT appr.approve(:named);
+SELECT appr.approve_unlock(:named);
 RESET SESSION AUTHORIZATION;
 SELECT requested_by, requester_login = :'super' AS login FROM fortress.requests WHERE id = :named;
 
@@ -173,34 +173,40 @@ SELECT requested_by, requester_login = :'super' AS login FROM fortress.requests 
 SELECT fortress.request_unlock('{appr.listing}', '{delete}', 100, 'mine') AS annas \gset
 SELECT appr.complaint(format('SELECT fortress.approve_unlock(%s)', :annas));
 SET ROLE fortress_admin;
-SELECT appr.approve(:annas);
+SELECT appr.approve_unlock(:annas);
 RESET ROLE;
 CREATE FUNCTION appr.trap(request bigint) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'SELECT appr.approve(request)';
+	AS 'SELECT appr.approve_unlock(request)';
 SELECT appr.trap(:annas);
+CREATE FUNCTION appr.bait(request bigint) RETURNS text LANGUAGE sql AS 'SELECT appr.approve_unlock(request)';
+CREATE VIEW appr.lure AS SELECT appr.bait(id) FROM fortress.requests r WHERE r.reason = 'mine' AND r.requested_by = 'regress_appr_anna';
+GRANT SELECT ON appr.lure TO PUBLIC;
 \c - regress_appr_bert
 SELECT appr.trap(:annas);
+-- nor one that runs as whoever meets it
+SELECT appr.bait(:annas);
+SELECT * FROM appr.lure;
 CREATE FUNCTION appr.favour(request bigint) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'SELECT appr.approve(request)';
+	AS 'SELECT appr.approve_unlock(request)';
 \c - regress_appr_anna
 -- a function of another administrator's does not make her another person
 SELECT appr.favour(:annas);
 -- nor does a superuser's for somebody who is none
 \c - regress_appr_super
 CREATE FUNCTION appr.mighty(request bigint) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'SELECT appr.approve(request)';
+	AS 'SELECT appr.approve_unlock(request)';
 \c - regress_appr_nobody
-SELECT appr.approve(:r), appr.mighty(:r);
+SELECT appr.approve_unlock(:r), appr.mighty(:r);
 \c - regress_appr_agent
 SELECT appr.mighty(:r), appr.favour(:r);
 -- a member of the requester is no administrator either
 \c - regress_appr_twin
-SELECT appr.approve(:r), appr.favour(:r);
+SELECT appr.approve_unlock(:r), appr.favour(:r);
 -- an administrator who does not inherit says so
 \c - regress_appr_dora
 SELECT fortress.approve_unlock(:annas);
 SET ROLE fortress_admin;
-SELECT appr.approve(:annas);
+SELECT appr.approve_unlock(:annas);
 
 -- another administrator, or a superuser
 \c - regress_appr_bert
@@ -340,10 +346,10 @@ SELECT fortress.request_unlock('{appr.salary}', '{truncate}', 50, 'no rule') AS 
 SELECT fortress.request_unlock(NULL, '{delete}', 50, 'all') AS all \gset
 \c - regress_appr_bert
 SELECT appr.complaint(format('SELECT fortress.approve_unlock(%s)', :one));
-SELECT appr.approve(:both) AS both, appr.approve(:all) AS all, appr.approve(:other) AS other;
+SELECT appr.approve_unlock(:both) AS both, appr.approve_unlock(:all) AS all, appr.approve_unlock(:other) AS other;
 \c - regress_appr_carl
 SELECT reason, state FROM fortress.requests WHERE id IN (:one, :both, :all) ORDER BY id;
-SELECT appr.approve(:one) AS one, appr.approve(:both) AS both, appr.approve(:all) AS all;
+SELECT appr.approve_unlock(:one) AS one, appr.approve_unlock(:both) AS both, appr.approve_unlock(:all) AS all;
 SELECT fortress.require_approval('appr.salary', '{}');
 \c - regress_appr_agent
 BEGIN;
@@ -393,9 +399,9 @@ SELECT fortress.request_unlock('{appr.listing}', '{delete}', 50, 'own rule') AS 
 SELECT fortress.request_unlock('{appr.listing}', '{update}', 50, 'rule of all') AS other \gset
 SELECT fortress.request_unlock('{appr.salary}', '{delete}', 50, 'rule of all') AS third \gset
 \c - regress_appr_bert
-SELECT appr.approve(:own) AS own, appr.approve(:other) AS other, appr.approve(:third) AS third;
+SELECT appr.approve_unlock(:own) AS own, appr.approve_unlock(:other) AS other, appr.approve_unlock(:third) AS third;
 \c - regress_appr_carl
-SELECT appr.approve(:own) AS own, appr.approve(:other) AS other, appr.approve(:third) AS third;
+SELECT appr.approve_unlock(:own) AS own, appr.approve_unlock(:other) AS other, appr.approve_unlock(:third) AS third;
 \c - :super
 SELECT fortress.require_approval(NULL, '{}');
 -- the rule of a table goes with it

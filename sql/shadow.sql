@@ -254,6 +254,35 @@ CREATE TEMP TABLE passing (id integer);
 SELECT fortress.protect('passing');
 \set VERBOSITY terse
 
+-- columns that came and went while the table was not protected
+CREATE TABLE away (id integer PRIMARY KEY, a integer, b text);
+INSERT INTO away SELECT g, g, 'b' || g FROM generate_series(1, 4) g;
+SELECT fortress.protect('away');
+DELETE FROM away WHERE id = 1;
+SELECT fortress.unprotect('away');
+ALTER TABLE away ADD COLUMN c text;
+ALTER TABLE away DROP COLUMN c;
+ALTER TABLE away ADD COLUMN d numeric DEFAULT 1.5;
+ALTER TABLE away DROP COLUMN a;
+ALTER TABLE away ADD COLUMN e boolean;
+ALTER TABLE away DROP COLUMN e;
+SELECT fortress.protect('away');
+DELETE FROM away WHERE id = 2;
+UPDATE away SET d = 7 WHERE id = 3;
+SELECT * FROM fortress.restore('away');
+SELECT * FROM away ORDER BY id;
+
+-- default privileges do not open archives
+CREATE ROLE regress_shadow_reader;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_shadow_reader, PUBLIC;
+CREATE TABLE closed (id integer PRIMARY KEY);
+SELECT fortress.protect('closed');
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_shadow_reader, PUBLIC;
+SELECT has_table_privilege('regress_shadow_reader', 'closed', 'SELECT') AS readable;
+SELECT coalesce(r.rolname, 'public') AS grantee, a.privilege_type
+	FROM pg_class c CROSS JOIN aclexplode(c.relacl) a LEFT JOIN pg_roles r ON a.grantee = r.oid
+	WHERE c.oid = fortress.shadow_of('closed') AND a.grantee <> c.relowner ORDER BY 1, 2;
+
 -- clean up
 SET client_min_messages = warning;
 BEGIN;
@@ -275,3 +304,4 @@ BEGIN
 END $$;
 COMMIT;
 DROP SCHEMA shadow_test CASCADE;
+DROP ROLE regress_shadow_reader;

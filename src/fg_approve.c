@@ -9,7 +9,9 @@
  * stays the same through SET ROLE and SET SESSION AUTHORIZATION, so nobody plays
  * both parts in a session; and none of the roles that an approval runs as may be
  * one of those who asked, so a SECURITY DEFINER function of the requester's gets
- * nowhere, whoever is made to call it.  A superuser can still make himself a
+ * nowhere, whoever is made to call it.  Other functions, of a trigger or a view
+ * say, run as whoever meets them; so the statement that the client has sent must
+ * name approve_unlock.  A superuser can still make himself a
  * second login.  Both are kept with the request, and the log tells of it.
  *
  * Whether somebody may decide is asked of the session user, a member of the
@@ -38,6 +40,7 @@
 #include "miscadmin.h"
 #include "optimizer/plancat.h"
 #include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -325,18 +328,54 @@ is_member(List *roles, Oid *lacking)
 	return true;
 }
 
+/*
+ * Does the statement that the client has sent say "approve_unlock"?  Who does not
+ * say it himself runs, knowingly or not, what somebody else has written.
+ */
+static bool
+client_says_so(void)
+{
+	static const char word[] = "approve_unlock";
+
+	for (const char *p = debug_query_string; p != NULL && *p != '\0'; p++)
+	{
+		if (pg_strncasecmp(p, word, strlen(word)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* What somebody tries who may not is an event, as every attempt is. */
+static void
+record_refused_decision(const FgUnlockRequest *request, const char *why)
+{
+	FgEvent		event;
+
+	make_event(&event, "approval_refused", request);
+	event.detail = psprintf("request " INT64_FORMAT ": %s", request->id, why);
+	event.sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
+	fg_event_write(&event);
+}
+
+static void pg_attribute_noreturn()
+refuse_unsaid(const FgUnlockRequest *request)
+{
+	record_refused_decision(request, "by a function that somebody was made to call");
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("request " INT64_FORMAT " must be approved by a statement that says so",
+					request->id),
+			 errdetail("fortress.approve_unlock() was called by a function, and the statement that the client has sent does not name it."),
+			 errhint("Look what called it.  To approve, run: SELECT fortress.approve_unlock(" INT64_FORMAT ");",
+					 request->id)));
+}
+
 static void pg_attribute_noreturn()
 refuse_decision(const FgUnlockRequest *request, bool own, Oid lacking)
 {
 	char	   *role = OidIsValid(lacking) ? GetUserNameFromId(lacking, true) : NULL;
-	FgEvent		event;
 
-	make_event(&event, "approval_refused", request);
-	event.detail = psprintf("request " INT64_FORMAT ": %s", request->id,
-							own ? "by who asked" : "by somebody who may not decide");
-	event.sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
-	fg_event_write(&event);
+	record_refused_decision(request, own ? "by who asked" : "by somebody who may not decide");
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 own ?
@@ -375,6 +414,8 @@ fg_approve_unlock(PG_FUNCTION_ARGS)
 		refuse_decision(request, true, InvalidOid);
 	if (!is_member(fg_auth_approvers(request), &lacking))
 		refuse_decision(request, false, lacking);
+	if (!client_says_so())
+		refuse_unsaid(request);
 
 	fg_catalog_lock_request_decision(request->id);
 	request = request_argument(fcinfo, 0);

@@ -88,17 +88,6 @@ static bool connection_token_dead = false;
  * ----------------------------------------------------------------
  */
 
-static void
-make_event(FgEvent *event, const char *name, const char *detail)
-{
-	memset(event, 0, sizeof(*event));
-	event->name = name;
-	event->role = GetUserId();
-	event->rows = -1;
-	event->max_rows = -1;
-	event->detail = detail;
-}
-
 /*
  * Logs and raises ZG009.  To somebody who guesses, all wrong secrets look the
  * same; whoever holds a real one learns in "detail" what is the matter with
@@ -111,7 +100,7 @@ refuse_token(int64 id, const char *reason, const char *detail)
 	bool		in_use = strcmp(reason, "in use") == 0;
 	FgEvent		event;
 
-	make_event(&event, "token_refused",
+	fg_event_init(&event, "token_refused",
 			   id > 0 ? psprintf("token " INT64_FORMAT ": %s", id, reason) : reason);
 	event.sqlerrcode = ERRCODE_FG_INVALID_TOKEN;
 	fg_event_write(&event);
@@ -384,7 +373,7 @@ open_token(const FgTokenRow *row, bool session_scope)
 	grant->session_scope = session_scope;
 	grant->opened_level = GetCurrentTransactionNestLevel();
 	dlist_push_tail(&grants, &grant->link);
-	make_event(&event, "token_used",
+	fg_event_init(&event, "token_used",
 			   psprintf("token " INT64_FORMAT ", use %d, scope %s%s", row->id, use->number,
 						session_scope ? "session" : "transaction",
 						row->request == 0 ? "" :
@@ -453,7 +442,7 @@ fg_auth_lock(void)
 	{
 		FgEvent		event;
 
-		make_event(&event, "locked", NULL);
+		fg_event_init(&event, "locked", NULL);
 		fg_event_queue(&event, false);
 	}
 }

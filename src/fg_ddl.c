@@ -50,6 +50,7 @@
 #include "fg_ddl_follow.h"
 #include "fg_ddl_table.h"
 #include "fg_install.h"
+#include "fg_own.h"
 #include "fg_policy.h"
 #include "fg_schema.h"
 
@@ -236,6 +237,38 @@ run_watched(FgUtilityCall *call)
 	fg_ddl_follow_end(&follow, &command);
 }
 
+/* Asks what is to be asked, and runs a command. */
+static void
+guard_command(FgUtilityCall *call)
+{
+	Node	   *stmt = call->pstmt->utilityStmt;
+
+	fg_ddl_admin_utility(call->pstmt, call->context);
+	if (is_watched(stmt) && fg_policy_active())
+		run_watched(call);
+	else
+		run_command(call);
+	if (IsA(stmt, CreateSubscriptionStmt) || IsA(stmt, AlterSubscriptionStmt))
+		fg_own_check_subscriptions(CreateCommandName(stmt));
+}
+
+/* The same for a command within the script of an extension. */
+static void
+guard_script_command(FgUtilityCall *call)
+{
+	PG_TRY();
+	{
+		guard_command(call);
+	}
+	PG_CATCH();
+	{
+		fg_own_script_end();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	fg_own_script_end();
+}
+
 static void
 guard_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 			  ProcessUtilityContext context, ParamListInfo params,
@@ -246,11 +279,10 @@ guard_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (fg_install_own_work())
 		call.context = PROCESS_UTILITY_SUBCOMMAND;	/* fires no event triggers */
-	fg_ddl_admin_utility(pstmt, call.context);
-	if (is_watched(pstmt->utilityStmt) && fg_policy_active())
-		run_watched(&call);
+	if (fg_own_script_begin(pstmt->utilityStmt))
+		guard_script_command(&call);
 	else
-		run_command(&call);
+		guard_command(&call);
 	if (discards)
 		fg_auth_discard();
 }

@@ -488,6 +488,25 @@ check_extension(Node *stmt, const char *name)
 		fg_own_ask(CreateCommandName(stmt), "extension \"" EXTENSION "\"", InvalidOid, NULL);
 }
 
+/* Dumps leave out what belongs to an extension: no archive may. */
+static void
+check_contents(AlterExtensionContentsStmt *stmt)
+{
+	check_extension((Node *) stmt, stmt->extname);
+	switch (stmt->objtype)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_SEQUENCE:
+		case OBJECT_VIEW:
+		case OBJECT_MATVIEW:
+		case OBJECT_FOREIGN_TABLE:
+			check_relation((Node *) stmt, makeRangeVarFromNameList((List *) stmt->object));
+			break;
+		default:
+			break;				/* all else of ours belongs to our extension */
+	}
+}
+
 /* What a dump without definitions does around the rows of each table. */
 static bool
 only_switches_triggers(AlterTableStmt *stmt)
@@ -787,7 +806,7 @@ check_command(Node *stmt)
 			check_extension(stmt, ((AlterExtensionStmt *) stmt)->extname);
 			break;
 		case T_AlterExtensionContentsStmt:
-			check_extension(stmt, ((AlterExtensionContentsStmt *) stmt)->extname);
+			check_contents((AlterExtensionContentsStmt *) stmt);
 			break;
 		default:
 			break;

@@ -129,13 +129,13 @@ fg_ddl_governed(Oid relid)
 
 /*
  * The script of an extension may change the extension's own tables.  Any other
- * table is asked for: event triggers run within scripts, too, and they are no
+ * table is asked for, and so is what event triggers do in its midst: they are no
  * part of the extension.
  */
 static bool
 own_script(Oid relid)
 {
-	return creating_extension && OidIsValid(CurrentExtensionObject) &&
+	return fg_own_script_command() && OidIsValid(CurrentExtensionObject) &&
 		getExtensionOfObject(RelationRelationId, relid) == CurrentExtensionObject;
 }
 
@@ -228,6 +228,44 @@ fg_ddl_ask(const FgDdlQuestion *question)
 			policies[n++] = entry->policies[i];
 	}
 	(void) ask_each(policies, n, FG_OP_DDL, question->relid, question->what, question->why);
+}
+
+/* Is there a policy that is applied to the relation? */
+static bool
+is_asked_for(Oid relid)
+{
+	FgRelation *entry = fg_ddl_governed(relid);
+
+	for (int i = 0; entry != NULL && i < entry->n_policies; i++)
+	{
+		if (entry->policies[i]->mode != FG_MODE_OFF)
+			return true;
+	}
+	return false;
+}
+
+void
+fg_ddl_ask_keepers(List *relids, const FgDdlQuestion *question)
+{
+	bool		asked = false;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		FgDdlQuestion one = *question;
+
+		one.relid = lfirst_oid(lc);
+		asked |= is_asked_for(one.relid);
+		fg_ddl_ask(&one);
+	}
+	if (asked || !fg_own_guarded())
+		return;
+	foreach(lc, relids)
+	{
+		if (fg_own_relation(lfirst_oid(lc)))
+			fg_own_ask(question->what, psprintf("archive \"%s\"", fg_event_relation(lfirst_oid(lc))),
+					   lfirst_oid(lc), question->why);
+	}
 }
 
 void

@@ -72,6 +72,13 @@ extern FgRelation *fg_ddl_governed(Oid relid);
  * extension's own tables pass unasked.
  */
 extern void fg_ddl_ask(const FgDdlQuestion *question);
+
+/*
+ * Asks for each of the relations, which keep values of a type that changes.  The
+ * archives among them go with their tables; where no table is asked for, say since
+ * it was dropped, they are asked for themselves (ZG011).
+ */
+extern void fg_ddl_ask_keepers(List *relids, const FgDdlQuestion *question);
 /*
  * The same before a command runs, if the table is governed and the user is
  * "entitled" to the command; else fg_ddl_ask_after() asks.  The server refuses

@@ -11,7 +11,8 @@
  *	DROP of a row security policy of one
  *	TRUNCATE of one, by whatever cascade
  *	DROP of one of the guard's triggers without its table (ZG011)
- *	DROP of a column of an archive, as with the type that it has (ZG011)
+ *	DROP of a column of an archive, as with the type that it has, or of an
+ *	attribute of that type (ZG011)
  *
  * All is seen by the object access hook, which is called for each object that
  * is really concerned, however the command came to it.  TRUNCATE is asked for
@@ -241,9 +242,13 @@ guard_drop(Oid object)
 static void
 guard_truncate(Oid relid)
 {
-	FgRelation *entry = fg_policy_lookup(relid);
+	FgRelation *entry;
 
-	if (entry != NULL && !fg_own_loading_empty(relid))
+	if (fg_policy_lookup(relid) == NULL || fg_own_loading_empty(relid))
+		return;
+	/* looked up again: what was found was good until the look at the table */
+	entry = fg_policy_lookup(relid);
+	if (entry != NULL)
 		(void) fg_ddl_ask_policies(entry, FG_OP_TRUNCATE, relid, "TRUNCATE");
 }
 
@@ -271,7 +276,6 @@ guard_column_drop(Oid relid, AttrNumber attnum)
 {
 	const char *column = get_attname(relid, attnum, true);
 	FgDdlQuestion question = {.relid = relid};
-	ListCell   *lc;
 
 	if (column == NULL)
 		return;
@@ -282,11 +286,7 @@ guard_column_drop(Oid relid, AttrNumber attnum)
 	question.what = "ALTER TYPE ... DROP ATTRIBUTE";
 	question.why = psprintf("It would take attribute \"%s\" out of values of type \"%s\" that it keeps.",
 							column, fg_event_relation(relid));
-	foreach(lc, fg_ddl_type_tables(get_rel_type_id(relid)))
-	{
-		question.relid = lfirst_oid(lc);
-		fg_ddl_ask(&question);
-	}
+	fg_ddl_ask_keepers(fg_ddl_type_tables(get_rel_type_id(relid)), &question);
 }
 
 /*

@@ -284,10 +284,10 @@ follow_arrivals(const FgDdlFollow *follow, const FgDdlCommand *command)
 		Oid			relid = lfirst_oid(lc);
 		char		relkind = get_rel_relkind(relid);
 
-		if (relkind == '\0' || get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		if (relkind == '\0')
 			continue;
 		if (below)
-			follow_relation(relid);
+			follow_relation(relid); /* refuses a temporary child, too */
 		if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
 			fg_schema_follow(relid);
 	}

@@ -641,15 +641,10 @@ static void
 enum_value_renamed(Oid type)
 {
 	FgDdlQuestion question = {.what = "ALTER TYPE ... RENAME VALUE"};
-	ListCell   *lc;
 
 	question.why = psprintf("It would change what values of type \"%s\" in it say.",
 							format_type_be(type));
-	foreach(lc, fg_ddl_type_tables(type))
-	{
-		question.relid = lfirst_oid(lc);
-		fg_ddl_ask(&question);
-	}
+	fg_ddl_ask_keepers(fg_ddl_type_tables(type), &question);
 }
 
 static void

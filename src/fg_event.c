@@ -182,12 +182,31 @@ make_record(const FgEvent *event, FgRecord *record, char **line)
 	*line = log.data;
 }
 
+/* Would the server leave a line of level LOG out?  A superuser's session can say so. */
+static bool
+log_is_silent(void)
+{
+	const char *from = GetConfigOption("log_min_messages", true, false);
+
+	return from != NULL && (strcmp(from, "fatal") == 0 || strcmp(from, "panic") == 0);
+}
+
 static void
 log_line(const char *line)
 {
+	int			level = 0;
+
+	if (log_is_silent())
+	{
+		level = NewGUCNestLevel();
+		(void) set_config_option("log_min_messages", "log", PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
 	ereport(LOG_SERVER_ONLY,
 			(errmsg_internal("%s", line),
 			 errhidestmt(true), errhidecontext(true)));
+	if (level > 0)
+		AtEOXact_GUC(true, level);
 }
 
 /*
@@ -297,6 +316,17 @@ write_elsewhere(Oid database, FgRecord *record, uint64 same)
 	fg_record_pack(&buf, record);
 	(void) fg_journal_append_elsewhere(database, buf.data, buf.len, same);
 	pfree(buf.data);
+}
+
+void
+fg_event_init(FgEvent *event, const char *name, const char *detail)
+{
+	memset(event, 0, sizeof(*event));
+	event->name = name;
+	event->role = GetUserId();
+	event->rows = -1;
+	event->max_rows = -1;
+	event->detail = detail;
 }
 
 /*

@@ -28,6 +28,9 @@ typedef struct FgEvent
 								 * InvalidOid: this one's */
 } FgEvent;
 
+/* An event of the current user about no table and no rows; detail may be NULL. */
+extern void fg_event_init(FgEvent *event, const char *name, const char *detail);
+
 /*
  * Writes the event now; when this returns it is on disk, or that it could not
  * be written is logged and counted.  Client-chosen text is quoted, so that it

@@ -128,7 +128,10 @@ wanted_triggers(Relation rel, int archive, bool by_row, TriggerSpec specs[MAX_TR
 	return n;
 }
 
-/* The trigger of that name on an open relation, or NULL. */
+/*
+ * The trigger of that name on an open relation, or NULL.  It is good until the
+ * next look at a catalog, which may build the relation's description anew.
+ */
 static const Trigger *
 find_trigger(Relation rel, const char *name)
 {
@@ -142,12 +145,13 @@ find_trigger(Relation rel, const char *name)
 	return NULL;
 }
 
+/* "guard" is the function fortress.guard(): nothing is looked up here. */
 static bool
-trigger_as_made(const Trigger *trigger, const TriggerSpec *spec)
+trigger_as_made(const Trigger *trigger, const TriggerSpec *spec, Oid guard)
 {
 	if (trigger == NULL)
 		return false;
-	return trigger->tgfoid == fg_catalog_guard_function() &&
+	return trigger->tgfoid == guard &&
 		trigger->tgtype == spec->type &&
 		trigger->tgenabled == spec->enabled &&
 		trigger->tgqual == NULL &&
@@ -162,10 +166,11 @@ triggers_as_made(Relation rel, int archive, bool by_row)
 {
 	TriggerSpec specs[MAX_TRIGGERS];
 	int			n = wanted_triggers(rel, archive, by_row, specs);
+	Oid			guard = fg_catalog_guard_function();
 
 	for (int i = 0; i < n; i++)
 	{
-		if (!trigger_as_made(find_trigger(rel, specs[i].name), &specs[i]))
+		if (!trigger_as_made(find_trigger(rel, specs[i].name), &specs[i], guard))
 			return false;
 	}
 	return true;
@@ -233,11 +238,11 @@ fg_install_be_user_again(const FgOwnerState *saved)
 }
 
 static void
-drop_trigger(Relation rel, const Trigger *trigger)
+drop_trigger(Oid trigger)
 {
 	ObjectAddress object;
 
-	ObjectAddressSet(object, TriggerRelationId, trigger->tgoid);
+	ObjectAddressSet(object, TriggerRelationId, trigger);
 	performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 	CommandCounterIncrement();
 }
@@ -279,12 +284,13 @@ fg_install_triggers(Relation rel, int archive, bool by_row)
 	fg_install_become_owner(&saved);
 	for (int i = 0; i < n; i++)
 	{
+		Oid			guard = fg_catalog_guard_function();
 		const Trigger *trigger = find_trigger(rel, specs[i].name);
 
-		if (trigger_as_made(trigger, &specs[i]))
+		if (trigger_as_made(trigger, &specs[i], guard))
 			continue;
 		if (trigger != NULL)
-			drop_trigger(rel, trigger);
+			drop_trigger(trigger->tgoid);
 		create_trigger(rel, &specs[i]);
 	}
 	fg_install_be_user_again(&saved);
@@ -313,7 +319,7 @@ fg_install_remove(Relation rel)
 		const Trigger *trigger = find_trigger(rel, names[i]);
 
 		if (trigger != NULL)
-			drop_trigger(rel, trigger);
+			drop_trigger(trigger->tgoid);
 	}
 	fg_install_be_user_again(&saved);
 }

@@ -98,6 +98,8 @@ typedef struct FgSetAside
 	dlist_node	link;
 	ObjectAddress object;
 	char	   *text;			/* what it was before; NULL: none */
+	int			level;			/* nest level of the (sub)transaction that set it */
+	int			replaced;		/* of the one that gave it another label of ours; 0: none */
 } FgSetAside;
 
 static dlist_head set_aside = DLIST_STATIC_INIT(set_aside);
@@ -130,7 +132,8 @@ find_set_aside(Oid class, Oid object)
 	{
 		FgSetAside *entry = dlist_container(FgSetAside, link, iter.cur);
 
-		if (entry->object.classId == class && entry->object.objectId == object)
+		if (entry->object.classId == class && entry->object.objectId == object &&
+			entry->replaced == 0)
 			return entry;
 	}
 	return NULL;
@@ -156,7 +159,7 @@ put_label(Oid class, Oid object, const char *text)
 	ObjectAddress address;
 
 	if (entry != NULL)
-		dlist_delete(&entry->link);
+		entry->replaced = GetCurrentTransactionNestLevel();
 	ObjectAddressSet(address, class, object);
 	SetSecurityLabel(&address, FG_LABEL_PROVIDER, text);
 	CommandCounterIncrement();
@@ -487,7 +490,8 @@ put_back(void)
 		FgSetAside *entry = dlist_container(FgSetAside, link, iter.cur);
 		bool		role = entry->object.classId == AuthIdRelationId;
 
-		if (SearchSysCacheExists1(role ? AUTHOID : DATABASEOID,
+		if (entry->replaced == 0 &&
+			SearchSysCacheExists1(role ? AUTHOID : DATABASEOID,
 								  ObjectIdGetDatum(entry->object.objectId)))
 			put_label(entry->object.classId, entry->object.objectId, entry->text);
 	}
@@ -530,10 +534,38 @@ end_transaction(XactEvent event)
 	loaded_in_use = false;
 }
 
+/*
+ * With the label that was set the lock on its row goes, and others may give it
+ * another one, which must not be put back.
+ */
+static void
+end_subtransaction(SubXactEvent event, int level)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &set_aside)
+	{
+		FgSetAside *entry = dlist_container(FgSetAside, link, iter.cur);
+
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+		{
+			if (entry->level >= level)
+				dlist_delete(&entry->link);
+			else if (entry->replaced >= level)
+				entry->replaced = 0;
+		}
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		{
+			entry->level = Min(entry->level, level - 1);
+			entry->replaced = Min(entry->replaced, level - 1);
+		}
+	}
+}
+
 void
 fg_label_setup(void)
 {
-	fg_xact_register(end_transaction, NULL);
+	fg_xact_register(end_transaction, end_subtransaction);
 }
 
 void
@@ -602,6 +634,7 @@ fg_label_set_aside(const ObjectAddress *object)
 	entry = palloc0(sizeof(FgSetAside));
 	entry->object = *object;
 	entry->text = text != NULL ? pstrdup(text) : NULL;
+	entry->level = GetCurrentTransactionNestLevel();
 	dlist_push_tail(&set_aside, &entry->link);
 	MemoryContextSwitchTo(old);
 	fg_xact_touch();

@@ -43,6 +43,8 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -59,6 +61,7 @@
 #include "catalog/pg_shdescription.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_statistic_ext_data.h"
+#include "catalog/pg_subscription_rel.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -130,6 +133,42 @@ own_script(void)
 {
 	return creating_extension &&
 		CurrentExtensionObject == get_extension_oid(EXTENSION, true);
+}
+
+/*
+ * Commands that run now within the script of an extension, each within the one
+ * before.  The first is the script's.  What else runs meanwhile, an event
+ * trigger's function say, is somebody else's.
+ */
+static int	script_commands = 0;
+
+/* DO runs the script's own words. */
+bool
+fg_own_script_begin(Node *stmt)
+{
+	if (!creating_extension || IsA(stmt, DoStmt))
+		return false;
+	script_commands++;
+	return true;
+}
+
+void
+fg_own_script_end(void)
+{
+	script_commands--;
+}
+
+/* Does a script write rows, or run a command, itself? */
+static bool
+script_writes(void)
+{
+	return creating_extension && script_commands == 0;
+}
+
+bool
+fg_own_script_command(void)
+{
+	return creating_extension && script_commands <= 1;
 }
 
 /* On a standby the server refuses all that could be asked. */
@@ -302,6 +341,38 @@ fg_own_ask_cluster(const char *what, const char *object, const char *why)
 		fg_catalog_present() ? InvalidOid : fg_label_any_protected());
 }
 
+/*
+ * What a subscription brings comes in below the executor, where nobody asks; so
+ * none may have a relation of ours.  The command has written which ones it has.
+ */
+void
+fg_own_check_subscriptions(const char *what)
+{
+	Relation	catalog;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	if (!fg_own_guarded())
+		return;
+	CommandCounterIncrement();
+	catalog = table_open(SubscriptionRelRelationId, AccessShareLock);
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Oid			relid = ((Form_pg_subscription_rel) GETSTRUCT(tuple))->srrelid;
+
+		if (fg_own_relation(relid))
+			relids = lappend_oid(relids, relid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	foreach(lc, relids)
+		ask(what, psprintf("\"%s\"", fg_event_relation(lfirst_oid(lc))), lfirst_oid(lc),
+			"What a subscription brings would be written without a question.", InvalidOid);
+}
+
 static bool
 system_relation(Oid relid)
 {
@@ -312,12 +383,12 @@ system_relation(Oid relid)
 
 /*
  * Extensions may have something in pg_catalog, or in its indexes; their scripts
- * say so.
+ * say so.  Event triggers that fire meanwhile are no part of them.
  */
 static bool
 system_guarded(void)
 {
-	return !creating_extension && !fg_install_own_work() && fg_policy_active() &&
+	return !fg_own_script_command() && !fg_install_own_work() && fg_policy_active() &&
 		fg_label_protected(MyDatabaseId);
 }
 
@@ -388,7 +459,7 @@ fg_own_ask_write(const char *what, Oid relid, bool adds)
 		else if (relid == fg_catalog_relation("policy"))
 			fg_label_policies_loaded();
 	}
-	else if (telling_catalog(relid) && !creating_extension)
+	else if (telling_catalog(relid) && !script_writes())
 	{
 		const char *why = "Its rows say what is guarded, and how the server works.";
 		char	   *object = psprintf("catalog %s", fg_event_relation(relid));

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "nodes/nodes.h"
+
 extern void fg_own_setup(void); /* invalidation callbacks, once at load */
 
 /*
@@ -19,6 +21,16 @@ extern void fg_own_setup(void); /* invalidation callbacks, once at load */
 extern bool fg_own_guarded(void);
 /* The same for what all databases of the cluster share. */
 extern bool fg_own_cluster_guarded(void);
+
+/*
+ * Around each command, so that what the script of an extension does itself, which
+ * may write catalogs, is told from what runs in its midst.  True: an end must
+ * follow, also after an error.
+ */
+extern bool fg_own_script_begin(Node *stmt);
+extern void fg_own_script_end(void);
+/* Is the command that runs now one of the script's? */
+extern bool fg_own_script_command(void);
 
 /* Is it fortress, fortress_shadow or fortress_trash, and the extension's? */
 extern bool fg_own_schema(Oid schema);
@@ -41,6 +53,12 @@ extern void fg_own_ask(const char *what, const char *object, Oid relid, const ch
 extern void fg_own_ask_relation(const char *what, Oid relid);
 /* The same for what all databases share, where there is perhaps no extension. */
 extern void fg_own_ask_cluster(const char *what, const char *object, const char *why);
+
+/*
+ * To be called after a command on subscriptions: asks for each relation of ours
+ * that one of them has.
+ */
+extern void fg_own_check_subscriptions(const char *what);
 
 /*
  * Asks whether a relation of pg_catalog may be altered by a command that names

@@ -49,6 +49,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -349,6 +350,36 @@ fg_shadow_named_for(Oid shadow, Oid base)
  * ---------------------------------------------------------------------
  */
 
+/*
+ * ALTER DEFAULT PRIVILEGES for whoever owns the extension may have given rights
+ * on all that is new: nobody has any on an archive but those whom we give them.
+ */
+static void
+fg_shadow_revoke_defaults(Oid shadow, const char *table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(shadow));
+	bool		isnull;
+	Datum		datum;
+	Acl		   *acl;
+	List	   *grantees = NIL;
+	ListCell   *lc;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", shadow);
+	datum = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
+	acl = isnull ? NULL : DatumGetAclPCopy(datum);
+	ReleaseSysCache(tuple);
+	for (int i = 0; acl != NULL && i < ACL_NUM(acl); i++)
+	{
+		if (ACL_DAT(acl)[i].ai_grantee != GetUserId())
+			grantees = list_append_unique_oid(grantees, ACL_DAT(acl)[i].ai_grantee);
+	}
+	foreach(lc, grantees)
+		fg_ddl_run("REVOKE ALL ON %s FROM %s CASCADE", table,
+				   lfirst_oid(lc) == ACL_ID_PUBLIC ? "PUBLIC" :
+				   quote_identifier(GetUserNameFromId(lfirst_oid(lc), false)));
+}
+
 static Oid
 fg_shadow_create(Relation base)
 {
@@ -391,6 +422,7 @@ fg_shadow_create(Relation base)
 		if (TupleDescAttr(desc, i)->attisdropped)
 			fg_placeholder_align(shadow, FG_SHADOW_N_META + i + 1, TupleDescAttr(desc, i));
 
+	fg_shadow_revoke_defaults(shadow, table);
 	fg_ddl_run("GRANT SELECT ON %s TO fortress_admin, fortress_operator, fortress_auditor", table);
 	fg_ddl_run("COMMENT ON TABLE %s IS %s", table,
 			   quote_literal_cstr(psprintf("fortress_guard: old rows of %s",
@@ -585,14 +617,15 @@ fg_sync_add(FgSync *sync, Form_pg_attribute att)
 	}
 
 	column->name = pstrdup(NameStr(att->attname));
-	column->type = getBaseType(att->atttypid);
-	column->typmod = fg_column_typmod(att);
-	column->collation = att->attcollation;
 	column->dropped = att->attisdropped;
 	column->origin = att->attnum;
 	sync->n_columns++;
-	if (!column->dropped)
-		fg_sync_comment(sync, sync->n_columns - 1, NULL);
+	if (column->dropped)
+		return;					/* it has no type any more */
+	column->type = getBaseType(att->atttypid);
+	column->typmod = fg_column_typmod(att);
+	column->collation = att->attcollation;
+	fg_sync_comment(sync, sync->n_columns - 1, NULL);
 }
 
 /*

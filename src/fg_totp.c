@@ -56,17 +56,6 @@ PG_FUNCTION_INFO_V1(fg_enroll_totp);
 PG_FUNCTION_INFO_V1(fg_unlock_totp);
 
 static void
-make_event(FgEvent *event, const char *name, const char *detail)
-{
-	memset(event, 0, sizeof(*event));
-	event->name = name;
-	event->role = GetUserId();
-	event->rows = -1;
-	event->max_rows = -1;
-	event->detail = detail;
-}
-
-static void
 require_preload(void)
 {
 	if (!fg_preloaded)
@@ -108,7 +97,7 @@ fg_enroll_totp(PG_FUNCTION_ARGS)
 	fg_crypto_random(secret, sizeof(secret));
 	fg_totp_seal(secret, role, database, &sealed);
 	fg_catalog_put_totp(role, &sealed);
-	make_event(&event, "totp_enrolled", psprintf("role %s", name));
+	fg_event_init(&event, "totp_enrolled", psprintf("role %s", name));
 	fg_event_queue(&event, true);
 
 	uri = fg_totp_code_uri(secret, ISSUER, psprintf("%s@%s", name, database));
@@ -126,7 +115,7 @@ refuse_code(const char *reason, bool guessed, const char *detail, const char *hi
 {
 	FgEvent		event;
 
-	make_event(&event, "token_refused", psprintf("TOTP code: %s", reason));
+	fg_event_init(&event, "token_refused", psprintf("TOTP code: %s", reason));
 	event.sqlerrcode = ERRCODE_FG_INVALID_TOKEN;
 	fg_event_write(&event);
 	if (guessed)
@@ -186,7 +175,7 @@ spend_code(const char *code)
 			{
 				FgEvent		event;
 
-				make_event(&event, "totp_locked",
+				fg_event_init(&event, "totp_locked",
 						   psprintf("role %s, until %s", GetUserNameFromId(role, false),
 									timestamptz_to_str(until)));
 				fg_event_write(&event);
@@ -257,7 +246,7 @@ fg_unlock_totp(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 
-	make_event(&event, "totp_used",
+	fg_event_init(&event, "totp_used",
 			   psprintf("role %s, step " INT64_FORMAT, GetUserNameFromId(row.role, false), step));
 	fg_event_write(&event);
 	(void) fg_auth_open_own(&row);

@@ -148,6 +148,10 @@ is($web_says->('DELETE FROM small WHERE id BETWEEN 301 AND 350'), '', 'it permit
 is($web_says->('DELETE FROM small WHERE id BETWEEN 401 AND 450'), '', 'and in one more');
 is($web_says->('DISCARD ALL'), '', 'DISCARD ALL');
 is($web_says->('DELETE FROM small WHERE id BETWEEN 501 AND 550'), 'ZG001', 'ends it');
+
+my $quiet_position = -s $node->logfile;
+$node->psql('postgres', q{SET log_min_messages = panic; TRUNCATE listing});
+ok($node->log_contains(qr/LOG: +fortress_guard blocked: .*truncate/i, $quiet_position), 'who silences the log does not silence the guard');
 unlike(slurp_file($node->logfile), qr/LOG:  fortress_guard.*(\Q$last\E|\Q$token\E)/, 'no log line of the guard shows a secret');
 
 # The settings are the configuration file's

@@ -613,6 +613,15 @@ unless (defined $ENV{ATTACK_CASES} && 'replication' !~ /$ENV{ATTACK_CASES}/)
 	ok($refused, 'replication: a mass DELETE is refused to the apply worker');
 	is(runner($there, $count), '997', 'replication: no row goes');
 	runner($there, q{ALTER SUBSCRIPTION attack DISABLE; ALTER SUBSCRIPTION attack SET (slot_name = NONE); DROP SUBSCRIPTION attack;});
+
+	# What it brings to the guard's own tables comes in below the executor, too
+	runner('attack_plain', q{CREATE SCHEMA fortress;
+		CREATE TABLE fortress.row_limit (relation oid, operation text, per text, "by" text, max_rows bigint, max_fraction float8);
+		CREATE PUBLICATION limits FOR TABLE fortress.row_limit;});
+	my $said = psql('regress_super', $there, "CREATE SUBSCRIPTION limits CONNECTION 'host=" . $node->host . ' port=' . $node->port
+		  . " dbname=attack_plain user=postgres' PUBLICATION limits WITH (create_slot = false, slot_name = 'none', enabled = false, copy_data = false)");
+	like($said->{err}, qr/ERROR: +ZG011: CREATE SUBSCRIPTION is refused/, 'replication: no subscription has a table of the guard');
+	is(runner($there, 'SELECT count(*) FROM pg_subscription_rel'), '0', 'replication: nor is it left behind');
 	is(runner($there, q{
 			SELECT ok FROM fortress.verify_audit();
 			SELECT count(*) = 1 FROM fortress.audit_log

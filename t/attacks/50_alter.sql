@@ -322,3 +322,22 @@ SELECT hider();
 -- as: super
 -- expect: refused ZG011
 ALTER SEQUENCE fortress.token_id_seq RESTART WITH 1000;
+
+-- case: put a temporary child under the table, which nobody could write then
+-- as: owner super
+-- expect: denied 0A000
+CREATE TEMP TABLE below () INHERITS (shop.message);
+
+-- case: take an attribute out of values that only an archive keeps
+-- as: owner super
+-- expect: refused ZG011
+-- setup: DELETE FROM shop.listing WHERE id = 60; SELECT fortress.unprotect('shop.listing');
+-- probe: viewing
+ALTER TYPE address DROP ATTRIBUTE street;
+
+-- case: rename a value of an enum that only an archive keeps
+-- as: owner super
+-- expect: refused ZG011
+-- setup: DELETE FROM shop.listing WHERE id = 60; SELECT fortress.unprotect('shop.listing');
+-- probe: viewing
+ALTER TYPE state RENAME VALUE 'new' TO 'old';

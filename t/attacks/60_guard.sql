@@ -653,3 +653,27 @@ SELECT format('SELECT * FROM %s', fortress.shadow_of('account')) \gexec
 -- as: app owner creator
 -- expect: denied
 SELECT * FROM fortress.restore('listing');
+
+-- case: delete triggers from the catalog while the script of an extension runs
+-- as: super
+-- expect: refused ZG011
+CREATE FUNCTION amid() RETURNS event_trigger LANGUAGE plpgsql AS
+	$$BEGIN IF tg_tag = 'CREATE TYPE' THEN DELETE FROM pg_trigger WHERE tgname LIKE 'fortress%'; END IF; END$$;
+CREATE EVENT TRIGGER amid ON ddl_command_end EXECUTE FUNCTION amid();
+CREATE EXTENSION hstore;
+
+-- case: put a function into pg_catalog while the script of an extension runs
+-- as: super
+-- expect: refused ZG011
+CREATE FUNCTION amid() RETURNS event_trigger LANGUAGE plpgsql AS
+	$$BEGIN IF tg_tag = 'CREATE TYPE' THEN CREATE FUNCTION pg_catalog.amid(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; END IF; END$$;
+CREATE EVENT TRIGGER amid ON ddl_command_end EXECUTE FUNCTION amid();
+CREATE EXTENSION hstore;
+
+-- case: give an archive to an extension, so that no dump has its rows
+-- as: super
+-- expect: refused ZG011
+SELECT fortress.shadow_of('listing') AS archive \gset
+BEGIN;
+CREATE EXTENSION hstore;
+ALTER EXTENSION hstore ADD TABLE :archive;

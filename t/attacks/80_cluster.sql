@@ -171,6 +171,30 @@ SECURITY LABEL FOR fortress_guard ON ROLE regress_nightly IS NULL;
 -- expect: refused ZG011
 SELECT format('SECURITY LABEL FOR fortress_guard ON DATABASE %I IS NULL', :'db') \gexec
 
+-- case: label the database anew around a permission that is taken back
+-- as: super
+-- expect: passes with effect
+-- check: SELECT label = 'protected' FROM pg_shseclabel WHERE classoid = 'pg_database'::regclass AND objoid = (SELECT oid FROM pg_database WHERE datname = current_database())
+BEGIN;
+SELECT format('SECURITY LABEL FOR fortress_guard ON DATABASE %I IS $$x$$', :'db') \gexec
+SAVEPOINT a;
+SELECT fortress.allow_drop_database();
+ROLLBACK TO a;
+COMMIT;
+
+-- case: label a role in a savepoint
+-- as: super creator
+-- expect: passes with effect
+-- check: SELECT label LIKE 'exempt in %' FROM pg_shseclabel WHERE classoid = 'pg_authid'::regclass AND objoid = 'regress_nightly'::regrole
+BEGIN;
+SAVEPOINT a;
+SECURITY LABEL FOR fortress_guard ON ROLE regress_nightly IS 'x';
+ROLLBACK TO a;
+SAVEPOINT b;
+SECURITY LABEL FOR fortress_guard ON ROLE regress_nightly IS 'x';
+RELEASE b;
+COMMIT;
+
 -- case: take the marks off in the catalog
 -- as: super
 -- expect: refused ZG011
