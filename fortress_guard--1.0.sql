@@ -831,3 +831,34 @@ COMMENT ON FUNCTION fortress.restore(regclass, timestamptz, timestamptz, xid8, t
 'puts archived rows back as they were before the first chosen change: changes made in [since, until), by transaction xid, where the SQL condition filter on the shadow''s columns holds (NULL: no such bound); on_conflict error (ZG012), skip or overwrite; dry_run only counts; for fortress_operator, with the right to insert or update the table';
 REVOKE ALL ON FUNCTION fortress.restore(regclass, timestamptz, timestamptz, xid8, text, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fortress.restore(regclass, timestamptz, timestamptz, xid8, text, text, boolean) TO fortress_operator;
+
+----------------------------------------------------------------------------
+-- Default privileges
+----------------------------------------------------------------------------
+
+-- ALTER DEFAULT PRIVILEGES may have given others rights on all that was made
+-- above: what this script has not said does not count.
+DO $rights$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN
+		SELECT DISTINCT made.kind, made.name, CASE WHEN a.grantee = 0 THEN 'PUBLIC'
+			ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS grantee
+		FROM (SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass::text, c.relacl, c.relowner, false
+				FROM pg_catalog.pg_class c
+				WHERE c.relnamespace = 'fortress'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v', 'S')
+			UNION ALL
+			SELECT 'FUNCTION', p.oid::pg_catalog.regprocedure::text, p.proacl, p.proowner, true
+				FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'fortress'::pg_catalog.regnamespace
+			UNION ALL
+			SELECT 'SCHEMA', pg_catalog.quote_ident(n.nspname), n.nspacl, n.nspowner, n.nspname = 'fortress'
+				FROM pg_catalog.pg_namespace n WHERE n.nspname IN ('fortress', 'fortress_shadow')) made (kind, name, acl, owner, public_too)
+		CROSS JOIN pg_catalog.aclexplode(made.acl) a
+		WHERE a.grantee <> made.owner AND NOT (made.public_too AND a.grantee = 0)
+			AND pg_catalog.pg_get_userbyid(a.grantee) NOT IN ('fortress_admin', 'fortress_operator', 'fortress_auditor')
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', r.kind, r.name, r.grantee);
+	END LOOP;
+END
+$rights$;

@@ -115,7 +115,25 @@ TRUNCATE t;
 ALTER ROLE fortress_auditor LOGIN;
 CREATE EXTENSION fortress_guard;
 ALTER ROLE fortress_auditor NOLOGIN;
+-- default privileges give nobody what the script does not
+CREATE ROLE regress_extension_reader;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC, regress_extension_reader;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC, regress_extension_reader;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO regress_extension_reader;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_extension_reader;
 CREATE EXTENSION fortress_guard;
+SELECT o.name, a.grantee::regrole, a.privilege_type
+	FROM (SELECT oid::regclass::text, relacl FROM pg_class WHERE relnamespace = 'fortress'::regnamespace
+		UNION ALL SELECT oid::regprocedure::text, proacl FROM pg_proc WHERE pronamespace = 'fortress'::regnamespace
+		UNION ALL SELECT nspname, nspacl FROM pg_namespace WHERE nspname LIKE 'fortress%') o (name, acl)
+	CROSS JOIN aclexplode(o.acl) a
+	WHERE a.grantee = 'regress_extension_reader'::regrole OR
+		a.grantee = 0 AND a.privilege_type NOT IN ('EXECUTE', 'USAGE');
+SELECT piece, detail FROM fortress.verify_guard() WHERE ok IS FALSE AND piece LIKE 'rights%';
+DROP OWNED BY regress_extension_reader;
+DROP ROLE regress_extension_reader;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM PUBLIC;
 INSERT INTO t SELECT generate_series(1, 1000);
 SELECT fortress.protect('t');
 \set VERBOSITY sqlstate
