@@ -22,6 +22,7 @@ log_line_prefix = '%m [%p] %e %q%u@%d '
 log_statement = none
 log_min_error_statement = error
 max_prepared_transactions = 5
+max_connections = 50
 });
 $node->start;
 
