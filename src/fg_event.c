@@ -362,12 +362,23 @@ fg_event_write(const FgEvent *event)
 void
 fg_event_queue(const FgEvent *event, bool required)
 {
-	MemoryContext context = AllocSetContextCreate(TopTransactionContext,
-												  "fortress_guard event",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	FgQueuedEvent *queued = palloc0(sizeof(FgQueuedEvent));
+	MemoryContext context;
+	MemoryContext old;
+	FgQueuedEvent *queued;
 
+	/* nobody would write it: a permission given so would hold later, unrecorded */
+	if (required && !fg_preloaded)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("fortress_guard must be loaded through shared_preload_libraries"),
+				 errdetail("Otherwise it cannot record what this would change."),
+				 errhint("Add fortress_guard to shared_preload_libraries in postgresql.conf and restart the server."),
+				 errhidestmt(true), errhidecontext(true)));
+
+	context = AllocSetContextCreate(TopTransactionContext, "fortress_guard event",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	queued = palloc0(sizeof(FgQueuedEvent));
 	queued->context = context;
 	fg_xact_touch();
 	queued->level = GetCurrentTransactionNestLevel();

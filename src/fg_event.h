@@ -40,7 +40,8 @@ extern void fg_event_write(const FgEvent *event);
 /*
  * Writes the event before this transaction commits or is prepared, unless the
  * subtransaction that it belongs to is rolled back.  "required": if it can't be
- * recorded then, the transaction fails (ZG013).
+ * recorded then, the transaction fails (ZG013); without the preload, which
+ * nothing is recorded without, it is an error at once (55000).
  */
 extern void fg_event_queue(const FgEvent *event, bool required);
 extern void fg_event_setup(void);	/* transaction callbacks, once at load */

@@ -105,6 +105,18 @@ isnt((attempt($node, "SELECT fortress.protect('bare')"))[0],
 	'', 'protect() fails without the preload');
 isnt((attempt($node, "SELECT fortress.unprotect('guarded')"))[0],
 	'', 'unprotect() fails without the preload');
+
+# no permission is given that nobody could record, and that would hold later
+foreach my $sql (
+	"SELECT fortress.exempt(current_user::regrole)",
+	'SELECT fortress.issue_token()',
+	"SELECT fortress.request_unlock('{guarded}', '{delete}', 5, 'why')",
+	"SELECT fortress.require_approval('guarded', '{delete}')")
+{
+	is((attempt($node, $sql))[0], '55000', "without the preload there is no permission: $sql");
+}
+is( $node->safe_psql('postgres', 'SELECT count(*) FROM fortress.exemption UNION ALL SELECT count(*) FROM fortress.token UNION ALL SELECT count(*) FROM fortress.request'),
+	"0\n0\n0", 'nor is any left behind');
 is( $node->safe_psql('postgres', 'SELECT ok, rows > 0 FROM fortress.verify_audit()'),
 	't|t', 'the audit log can be verified without it');
 
