@@ -29,10 +29,12 @@ OBJS = \
 	src/fg_catalog.o \
 	src/fg_catalog_audit.o \
 	src/fg_catalog_auth.o \
+	src/fg_catalog_child.o \
 	src/fg_catalog_column.o \
 	src/fg_catalog_request.o \
 	src/fg_catalog_schema.o \
 	src/fg_catalog_totp.o \
+	src/fg_catalog_trash.o \
 	src/fg_client.o \
 	src/fg_change.o \
 	src/fg_counter.o \
@@ -45,12 +47,16 @@ OBJS = \
 	src/fg_ddl_follow.o \
 	src/fg_ddl_role.o \
 	src/fg_ddl_table.o \
+	src/fg_ddl_trash.o \
 	src/fg_ddl_type.o \
 	src/fg_decide.o \
 	src/fg_enact.o \
 	src/fg_event.o \
 	src/fg_executor.o \
 	src/fg_executor_admin.o \
+	src/fg_executor_inserted.o \
+	src/fg_executor_key.o \
+	src/fg_executor_tap.o \
 	src/fg_executor_watch.o \
 	src/fg_guc.o \
 	src/fg_install.o \
@@ -65,13 +71,31 @@ OBJS = \
 	src/fg_policy.o \
 	src/fg_record.o \
 	src/fg_remote.o \
+	src/fg_progress.o \
 	src/fg_restore.o \
+	src/fg_purge.o \
+	src/fg_restore_direct.o \
+	src/fg_restore_fkey.o \
+	src/fg_restore_image.o \
+	src/fg_restore_keys.o \
+	src/fg_restore_moved.o \
+	src/fg_restore_plan.o \
+	src/fg_restore_preview.o \
+	src/fg_restore_purge.o \
 	src/fg_restore_sql.o \
+	src/fg_restore_write.o \
 	src/fg_schema.o \
 	src/fg_shadow.o \
 	src/fg_shadow_ddl.o \
+	src/fg_shadow_own.o \
+	src/fg_shadow_xact.o \
 	src/fg_statement.o \
 	src/fg_statement_lex.o \
+	src/fg_trash.o \
+	src/fg_trash_expire.o \
+	src/fg_trash_place.o \
+	src/fg_trash_save.o \
+	src/fg_trash_undrop.o \
 	src/fg_trigger.o \
 	src/fg_trigger_remote.o \
 	src/fg_tally.o \

@@ -43,6 +43,10 @@ CREATE SCHEMA fortress_shadow;
 COMMENT ON SCHEMA fortress_shadow IS 'fortress_guard: old images of the rows of protected tables';
 GRANT USAGE ON SCHEMA fortress_shadow TO fortress_admin, fortress_operator, fortress_auditor;
 
+CREATE SCHEMA fortress_trash;
+COMMENT ON SCHEMA fortress_trash IS 'fortress_guard: tables that were dropped with permission; fortress.undrop() puts them back';
+GRANT USAGE ON SCHEMA fortress_trash TO fortress_operator;
+
 ----------------------------------------------------------------------------
 -- Tables.  Only the guard's own functions write them.
 ----------------------------------------------------------------------------
@@ -102,6 +106,54 @@ CREATE TABLE fortress.shadow (
 	CONSTRAINT shadow_pkey PRIMARY KEY (relation)
 );
 COMMENT ON TABLE fortress.shadow IS 'which table keeps the old row images of which';
+
+-- Left out of dumps: the numbers mean nothing in another cluster.
+CREATE TABLE fortress.subtransaction (
+	xid xid8 NOT NULL,
+	at timestamptz NOT NULL,
+	children xid[] NOT NULL,
+	CONSTRAINT subtransaction_pkey PRIMARY KEY (xid)
+);
+COMMENT ON TABLE fortress.subtransaction IS 'the savepoints and exception blocks of transactions of which rows were archived, so that undo() knows what they put in place; removed with the archives';
+COMMENT ON COLUMN fortress.subtransaction.at IS 'when it committed or was prepared';
+COMMENT ON COLUMN fortress.subtransaction.children IS 'what its row versions have as xmin, besides its own number';
+
+CREATE SEQUENCE fortress.trash_id_seq;
+CREATE TABLE fortress.trash_table (
+	id bigint NOT NULL,
+	trash_name name NOT NULL,
+	schema_name name NOT NULL,
+	table_name name NOT NULL,
+	dropped_at timestamptz NOT NULL,
+	dropped_by name NOT NULL,
+	xid xid8 NOT NULL,
+	database_oid oid NOT NULL,
+	database_system bigint NOT NULL,
+	CONSTRAINT trash_table_pkey PRIMARY KEY (id)
+);
+COMMENT ON TABLE fortress.trash_table IS 'one row for each table in schema fortress_trash, but for partitions and children that were dropped with it';
+COMMENT ON COLUMN fortress.trash_table.trash_name IS 'its name in schema fortress_trash';
+COMMENT ON COLUMN fortress.trash_table.schema_name IS 'where it was';
+COMMENT ON COLUMN fortress.trash_table.database_oid IS 'with database_system: the database, and the cluster''s system identifier, in which the oids in fortress.trash_piece count';
+
+CREATE TABLE fortress.trash_piece (
+	trash bigint NOT NULL,
+	number integer NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('table', 'index', 'sequence', 'free sequence', 'statistics', 'type', 'role', 'required', 'function', 'command', 'owner', 'lost', 'checked', 'parent')),
+	trash_name name,
+	schema_name name,
+	name name,
+	role_name name,
+	what text,
+	command text,
+	schema_oid oid,
+	role_oid oid,
+	CONSTRAINT trash_piece_pkey PRIMARY KEY (trash, number)
+);
+COMMENT ON TABLE fortress.trash_piece IS 'what a table in the trash consists of and what went with it, in the order in which it is put back';
+COMMENT ON COLUMN fortress.trash_piece.trash IS 'id in fortress.trash_table';
+COMMENT ON COLUMN fortress.trash_piece.trash_name IS 'its name in schema fortress_trash; NULL: it is made anew by command';
+COMMENT ON COLUMN fortress.trash_piece.role_name IS 'its owner; for kind role, one whom commands may name; for kind owner, whose name is to follow command; for kinds checked and parent, as whom command is run';
 
 CREATE SEQUENCE fortress.exemption_id_seq;
 CREATE TABLE fortress.exemption (
@@ -252,7 +304,7 @@ CREATE INDEX audit_log_relation_idx ON fortress.audit_log (relation, at);
 COMMENT ON TABLE fortress.audit_log IS 'one row for each event, in the order of the journal; a hash chain that fortress.verify_audit() checks';
 COMMENT ON COLUMN fortress.audit_log.id IS 'without gaps from the first row on';
 COMMENT ON COLUMN fortress.audit_log.at IS 'when it happened';
-COMMENT ON COLUMN fortress.audit_log.event IS 'blocked, observed (over a limit in mode audit), permitted (over a limit, with permission), policy_changed, exemption_granted, exemption_revoked, token_issued, token_used, token_refused, token_revoked, totp_enrolled, totp_used, totp_locked, locked, approval_requested, approval_granted, approval_rejected, approval_refused (somebody who may not decide tried to), restored, tamper, unrecorded, audit_expired';
+COMMENT ON COLUMN fortress.audit_log.event IS 'blocked, observed (over a limit in mode audit), permitted (over a limit, with permission), policy_changed, exemption_granted, exemption_revoked, token_issued, token_used, token_refused, token_revoked, totp_enrolled, totp_used, totp_locked, locked, approval_requested, approval_granted, approval_rejected, approval_refused (somebody who may not decide tried to), restored, trashed (dropped with permission, and so in the trash), undropped, trash_expired, tamper, unrecorded, audit_expired';
 COMMENT ON COLUMN fortress.audit_log.relation IS 'the table, or NULL; detail has the name that it had';
 COMMENT ON COLUMN fortress.audit_log.rows IS 'rows that the statement reached, or the transaction in permitted and observed; NULL: not known';
 COMMENT ON COLUMN fortress.audit_log.max_rows IS 'the limit that was exceeded; NULL: none was';
@@ -271,6 +323,9 @@ SELECT pg_catalog.pg_extension_config_dump('fortress.row_limit', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.schema_policy', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.schema_policy_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.shadow', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.trash_table', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.trash_piece', '');
+SELECT pg_catalog.pg_extension_config_dump('fortress.trash_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.exemption', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.exemption_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fortress.token', '');
@@ -664,8 +719,10 @@ CREATE VIEW fortress.status AS
 				GROUP BY v.relation, v.operation, v.per, v."by") u
 			ON u.relation = x.relation AND u.operation = x.operation AND u.per = x.per AND u."by" = x."by"
 		WHERE x.per NOT IN ('statement', 'transaction')
-		GROUP BY x.relation) w ON w.relation = p.relation;
-COMMENT ON VIEW fortress.status IS 'one row for each table with a policy: the policy, and how it is going';
+		GROUP BY x.relation) w ON w.relation = p.relation
+	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.oid = p.relation AND n.nspname = 'fortress_trash');
+COMMENT ON VIEW fortress.status IS 'one row for each table with a policy that is not in the trash: the policy, and how it is going';
 COMMENT ON COLUMN fortress.status.columns IS 'UPDATE of these columns only is guarded; NULL: of all';
 COMMENT ON COLUMN fortress.status.limits IS
 'array of {operation, per, by, max_rows or max_fraction}, [] where there is none; max_rows in rows, max_fraction a part (0 to 1) of the rows that the table has by its statistics';
@@ -832,6 +889,93 @@ COMMENT ON FUNCTION fortress.restore(regclass, timestamptz, timestamptz, xid8, t
 REVOKE ALL ON FUNCTION fortress.restore(regclass, timestamptz, timestamptz, xid8, text, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fortress.restore(regclass, timestamptz, timestamptz, xid8, text, text, boolean) TO fortress_operator;
 
+-- A setting in seconds reads like an interval.
+CREATE VIEW fortress.trash AS
+	SELECT t.id, c.oid::regclass AS relation, t.schema_name, t.table_name, t.dropped_at, t.dropped_by, t.xid,
+		(SELECT pg_catalog.count(*) FROM fortress.trash_piece p WHERE p.trash = t.id AND p.kind = 'table') AS tables,
+		(SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(m.oid))::bigint
+			FROM fortress.trash_piece p JOIN pg_catalog.pg_class m ON m.relname = p.trash_name AND m.relnamespace = c.relnamespace
+			WHERE p.trash = t.id AND p.kind = 'table') AS size,
+		t.dropped_at + nullif(pg_catalog.current_setting('fortress.trash_retention', true)::interval, interval '0') AS expires_at
+	FROM fortress.trash_table t
+	LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'fortress_trash')
+		ON c.relname = t.trash_name;
+COMMENT ON VIEW fortress.trash IS 'tables that were dropped with permission, for fortress.undrop()';
+COMMENT ON COLUMN fortress.trash.relation IS 'where it lies now; NULL: it is gone';
+COMMENT ON COLUMN fortress.trash.tables IS 'the table with its partitions and children';
+COMMENT ON COLUMN fortress.trash.size IS 'bytes on disk of all of them, indexes included';
+COMMENT ON COLUMN fortress.trash.expires_at IS 'when it may be dropped for good; NULL: never';
+GRANT SELECT ON fortress.trash TO fortress_admin, fortress_operator, fortress_auditor;
+
+CREATE FUNCTION fortress.undrop(trash_id bigint) RETURNS regclass
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_undrop';
+COMMENT ON FUNCTION fortress.undrop(bigint) IS
+'puts a dropped table (id in fortress.trash) back where it was, with all that went with it; a WARNING names what could not be put back; error 42704 if it is not in the trash, 3F000 if its schema is gone, 42P07 if a name is taken; for fortress_operator and fortress_admin';
+REVOKE ALL ON FUNCTION fortress.undrop(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.undrop(bigint) TO fortress_operator, fortress_admin;
+
+CREATE FUNCTION fortress.undrop_as(trash_id bigint, new_name name DEFAULT NULL, new_schema regnamespace DEFAULT NULL) RETURNS regclass
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_undrop_as';
+COMMENT ON FUNCTION fortress.undrop_as(bigint, name, regnamespace) IS
+'the same as fortress.undrop(), under another name (NULL: its own) or in another schema (NULL: its own), in which the caller may create tables; what has taken names of the table, its indexes, sequences and types in the meantime keeps them; for fortress_operator and fortress_admin';
+REVOKE ALL ON FUNCTION fortress.undrop_as(bigint, name, regnamespace) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.undrop_as(bigint, name, regnamespace) TO fortress_operator, fortress_admin;
+
+CREATE FUNCTION fortress.undo(xid xid8, on_conflict text DEFAULT 'error', dry_run boolean DEFAULT false)
+RETURNS TABLE (relation regclass, operation text, rows bigint, conflicts bigint)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_undo';
+COMMENT ON FUNCTION fortress.undo(xid8, text, boolean) IS
+'puts back what a transaction deleted, updated and truncated in all protected tables, in one statement, so that foreign keys between them hold at its end; rows that it inserted stay, and those that it also deleted do not come back; on_conflict error (ZG012), skip or overwrite; dry_run only counts; for fortress_operator, with the right to insert or update the tables';
+REVOKE ALL ON FUNCTION fortress.undo(xid8, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.undo(xid8, text, boolean) TO fortress_operator;
+
+CREATE FUNCTION fortress.preview_undo(xid xid8, on_conflict text DEFAULT 'error')
+RETURNS TABLE (relation regclass, key text, action text, reason text, current_row jsonb, wanted_row jsonb)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_preview_undo';
+COMMENT ON FUNCTION fortress.preview_undo(xid8, text) IS
+'row by row what undo() of a transaction would do: insert, update, nothing or conflict, and why; the row as it is and as it was; for fortress_operator, with the right to read the tables';
+REVOKE ALL ON FUNCTION fortress.preview_undo(xid8, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.preview_undo(xid8, text) TO fortress_operator;
+
+CREATE FUNCTION fortress.purge(older_than interval DEFAULT NULL, relation regclass DEFAULT NULL, filter text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fg_purge';
+COMMENT ON FUNCTION fortress.purge(interval, regclass, text) IS
+'removes archived rows for good, of one table or (NULL) of all: those archived longer ago than older_than (NULL: fortress.retention) where the SQL condition filter on the shadow''s columns holds (NULL: all of them), and returns how many; never those that the same transaction archived; an event; for fortress_admin';
+REVOKE ALL ON FUNCTION fortress.purge(interval, regclass, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.purge(interval, regclass, text) TO fortress_admin;
+
+-- The statement of a restore calls it for each row that it puts back.
+CREATE FUNCTION fortress.count_row() RETURNS boolean
+LANGUAGE C VOLATILE COST 3
+AS 'MODULE_PATHNAME', 'fg_count_row';
+COMMENT ON FUNCTION fortress.count_row() IS
+'true; counts a row for fortress.progress while fortress.restore() or fortress.undo() runs, whose statement calls it; for fortress_operator';
+REVOKE ALL ON FUNCTION fortress.count_row() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.count_row() TO fortress_operator;
+
+CREATE FUNCTION fortress.running()
+RETURNS TABLE (pid integer, role regrole, relation regclass, command text, phase text, rows_total bigint, rows_done bigint,
+	started_at timestamptz)
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'fg_running';
+COMMENT ON FUNCTION fortress.running() IS
+'what fortress.progress shows; for fortress_admin, fortress_operator and fortress_auditor';
+REVOKE ALL ON FUNCTION fortress.running() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fortress.running() TO fortress_admin, fortress_operator, fortress_auditor;
+
+CREATE VIEW fortress.progress AS
+SELECT r.pid, r.role, r.relation, r.command, r.phase, r.rows_total, r.rows_done, r.started_at
+FROM fortress.running() r;
+COMMENT ON VIEW fortress.progress IS
+'restores, undos, undrops and purges that run in this database now; relation is NULL where several are worked on in one statement; rows_total is NULL while it is not known, and counts archived rows, of which several may concern one row of the table, or, for undrop, pieces of the table';
+GRANT SELECT ON fortress.progress TO fortress_admin, fortress_operator, fortress_auditor;
+
 ----------------------------------------------------------------------------
 -- Default privileges
 ----------------------------------------------------------------------------
@@ -853,7 +997,7 @@ BEGIN
 				FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'fortress'::pg_catalog.regnamespace
 			UNION ALL
 			SELECT 'SCHEMA', pg_catalog.quote_ident(n.nspname), n.nspacl, n.nspowner, n.nspname = 'fortress'
-				FROM pg_catalog.pg_namespace n WHERE n.nspname IN ('fortress', 'fortress_shadow')) made (kind, name, acl, owner, public_too)
+				FROM pg_catalog.pg_namespace n WHERE n.nspname IN ('fortress', 'fortress_shadow', 'fortress_trash')) made (kind, name, acl, owner, public_too)
 		CROSS JOIN pg_catalog.aclexplode(made.acl) a
 		WHERE a.grantee <> made.owner AND NOT (made.public_too AND a.grantee = 0)
 			AND pg_catalog.pg_get_userbyid(a.grantee) NOT IN ('fortress_admin', 'fortress_operator', 'fortress_auditor')

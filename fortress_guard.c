@@ -36,8 +36,11 @@
 #include "fg_label.h"
 #include "fg_own.h"
 #include "fg_policy.h"
+#include "fg_progress.h"
+#include "fg_purge.h"
+#include "fg_shadow.h"
+#include "fg_trash.h"
 #include "fg_trigger.h"
-#include "fg_xact.h"
 
 PG_MODULE_MAGIC;
 
@@ -51,7 +54,8 @@ guard_shmem_request(void)
 {
 	if (previous_shmem_request)
 		previous_shmem_request();
-	RequestAddinShmemSpace(add_size(fg_budget_shmem_size(), fg_journal_shmem_size()));
+	RequestAddinShmemSpace(add_size(add_size(fg_progress_shmem_size(), fg_purge_shmem_size()),
+									add_size(fg_budget_shmem_size(), fg_journal_shmem_size())));
 }
 
 static void
@@ -62,6 +66,8 @@ guard_shmem_startup(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	fg_budget_shmem_init();
 	fg_journal_shmem_init();
+	fg_progress_shmem_init();
+	fg_purge_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -79,15 +85,18 @@ _PG_init(void)
 	if (!IsBinaryUpgrade)
 		fg_auditor_register();
 
-	fg_xact_setup();
 	fg_counter_setup();
 	fg_event_setup();
 	fg_auditor_setup();
+	fg_auditor_register_expiry(fg_trash_expire_step, &fg_trash_retention);
 	fg_budget_setup();
 	fg_catalog_setup();
 	fg_policy_setup();
+	fg_progress_setup();
 	fg_label_setup();
 	fg_install_setup();
+	fg_shadow_setup();
+	fg_shadow_own_setup();
 	fg_auth_setup();
 	fg_decide_setup();
 	fg_own_setup();

@@ -178,7 +178,7 @@ DROP TABLE short;
 BEGIN; CREATE TABLE gone (id int); TRUNCATE gone; DROP TABLE gone; COMMIT;
 
 --
--- With permission: archived first
+-- With permission: TRUNCATE archives first, DROP moves to the trash (trash.sql)
 --
 SELECT fortress.exempt('regress_ddl_app', 't', '{truncate}') AS a, fortress.exempt('regress_ddl_app', 'pt', '{truncate,ddl}') AS b,
 	fortress.exempt('regress_ddl_app', 'typed', '{ddl}') AS c, fortress.exempt('regress_ddl_app', 'parent', '{truncate}', max_rows => 25) AS d \gset
@@ -221,7 +221,9 @@ BEGIN;
 SELECT fortress.unlock(:'secret');
 DROP TABLE typed;
 COMMIT;
-SELECT fg_op, a, b FROM :typed_shadow;
+SELECT count(*) FROM :typed_shadow;
+SELECT relation AS in_trash FROM fortress.trash WHERE table_name = 'typed' \gset
+SELECT * FROM :in_trash;
 SELECT count(*) FROM fortress.policy p WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.relation);
 -- a table of the same name that is made afterwards is another one
 CREATE TABLE typed (id int);
@@ -235,8 +237,10 @@ SET ROLE regress_ddl_app;
 DROP TABLE ddl.pt1;
 RESET ROLE;
 SELECT fg_op, count(*) FROM :pt_shadow GROUP BY 1;
+SELECT relation AS in_trash FROM fortress.trash WHERE table_name = 'pt1' \gset
+SELECT count(*) FROM :in_trash;
 SELECT try('TRUNCATE pt'), try('DELETE FROM pt'), try('DROP TABLE pt2');
--- what was saved and then rolled back is saved again
+-- what was moved and then rolled back is moved again
 SELECT fortress.exempt('regress_ddl_owner', 'owned', '{ddl}') AS e \gset
 SELECT fortress.shadow_of('owned')::text AS owned_shadow \gset
 BEGIN;
@@ -246,7 +250,9 @@ DROP TABLE owned;
 ROLLBACK TO a;
 DROP TABLE owned;
 COMMIT;
-SELECT fg_op, id FROM :owned_shadow;
+SELECT count(*) FROM :owned_shadow;
+SELECT relation AS in_trash FROM fortress.trash WHERE table_name = 'owned' \gset
+SELECT * FROM :in_trash;
 SELECT fortress.revoke_exemption(:a), fortress.revoke_exemption(:b), fortress.revoke_exemption(:c), fortress.revoke_exemption(:d), fortress.revoke_exemption(:e);
 
 --
@@ -256,7 +262,8 @@ SELECT fortress.set_mode('down', 'audit');
 SELECT fortress.shadow_of('down')::text AS down_shadow \gset
 SELECT try('TRUNCATE down'), try('TRUNCATE up CASCADE'), try('DROP TABLE down'), try('DROP TABLE plain, down');
 BEGIN; TRUNCATE down; SELECT fg_op, id, up FROM :down_shadow; ROLLBACK;
-BEGIN; DROP TABLE down; SELECT fg_op, id, up FROM :down_shadow; ROLLBACK;
+BEGIN; DROP TABLE down; SELECT relation AS in_trash FROM fortress.trash WHERE table_name = 'down' \gset
+SELECT * FROM :in_trash; SELECT count(*) FROM :down_shadow; ROLLBACK;
 SELECT fortress.set_mode('down', 'off');
 BEGIN; TRUNCATE down; SELECT count(*) FROM :down_shadow; ROLLBACK;
 SELECT try('TRUNCATE up CASCADE'), try('DROP TABLE down');
@@ -321,6 +328,7 @@ SELECT fortress.unprotect('moody');
 SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation IN ('t'::regclass, 'pt', 'parent', 'ddl_other.moved', 'down');
 SELECT try('TRUNCATE pt'), try('DROP TABLE parent CASCADE'), try('DROP SCHEMA ddl_other CASCADE');
 SET client_min_messages = error;
+SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation::text ~ '^fortress_trash';
 BEGIN; :permit DROP SCHEMA ddl, ddl_other CASCADE; COMMIT;
 DROP OWNED BY regress_ddl_owner, regress_ddl_app;
 DROP ROLE regress_ddl_owner, regress_ddl_app;

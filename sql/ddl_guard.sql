@@ -342,7 +342,7 @@ ALTER TABLE t ALTER n TYPE text USING 'n' || n, DROP COLUMN num, OWNER TO regres
 RESET SESSION AUTHORIZATION;
 DELETE FROM t WHERE id = 1;
 SELECT fortress.shadow_of('t')::text AS shadow \gset
-SELECT id, n, v FROM :shadow;
+SELECT fg_op, id, n, v FROM :shadow ORDER BY fg_at, id;
 SET SESSION AUTHORIZATION regress_guard_owner;
 ALTER TABLE tpart DETACH PARTITION tpart1 CONCURRENTLY;
 DROP TABLE tpart2a;

@@ -98,6 +98,79 @@ DELETE FROM target WHERE id = 11;
 ROLLBACK TO s;
 ROLLBACK;
 
+-- A refusal ends the statement that has done too much, also where it calls something that writes rows itself and catches errors
+CREATE TABLE plain (id int PRIMARY KEY, n int DEFAULT 0, k int DEFAULT 0);
+CREATE TABLE by_trigger (LIKE plain INCLUDING ALL);
+CREATE TABLE by_column (LIKE plain INCLUDING ALL);
+INSERT INTO plain SELECT g FROM generate_series(1, 50) g;
+INSERT INTO by_trigger TABLE plain;
+INSERT INTO by_column TABLE plain;
+CREATE FUNCTION as_it_is() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+CREATE TRIGGER as_it_is BEFORE DELETE OR UPDATE ON by_trigger FOR EACH ROW EXECUTE FUNCTION as_it_is();
+SELECT fortress.protect(t, delete_rows => 10, update_rows => 10) FROM unnest('{plain,by_trigger,by_column}'::regclass[]) t;
+SELECT fortress.protect('by_column', columns => '{n}');
+-- writes rows of another table, and one that it takes back, of the same one or not
+CREATE FUNCTION caught(t regclass, key int, keep boolean) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE mine SET n = n + 1 WHERE id = key;
+	BEGIN
+		EXECUTE format('UPDATE %s SET k = k + 1 WHERE id = 50', t);
+		RAISE 'no';
+	EXCEPTION WHEN raise_exception THEN
+		IF NOT keep THEN
+			RAISE 'no';
+		END IF;
+	END;
+	RETURN key;
+EXCEPTION WHEN OTHERS THEN
+	RETURN -key;
+END $$;
+CREATE FUNCTION outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	n int;
+BEGIN
+	EXECUTE statement;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE;
+END $$;
+CREATE TABLE results (statement text, relation regclass, keep boolean, outcomes text);
+CREATE PROCEDURE try(statement text) LANGUAGE plpgsql AS $$
+DECLARE
+	t regclass;
+	keep boolean;
+	outcomes text[];
+	n int;
+BEGIN
+	FOREACH t IN ARRAY '{plain,by_trigger,by_column}'::regclass[] LOOP
+		FOREACH keep IN ARRAY '{t,f}'::boolean[] LOOP
+			outcomes := '{}';
+			FOREACH n IN ARRAY '{10,11,30}'::int[] LOOP
+				outcomes := outcomes || outcome(format(statement, t, n, format('caught(%L, i, %L)', t, keep)));
+				ROLLBACK;
+			END LOOP;
+			INSERT INTO results VALUES (split_part(statement, ' ', 1), t, keep, outcomes::text);
+			COMMIT;
+		END LOOP;
+	END LOOP;
+END $$;
+SELECT * FROM fortress.verify_audit() WHERE NOT ok;
+SELECT max(id) AS last FROM fortress.audit_log \gset
+CALL try('DELETE FROM %1$s t USING generate_series(1, 50) i WHERE t.id = i AND i <= %2$s RETURNING %3$s');
+CALL try('UPDATE %1$s t SET n = 1 FROM generate_series(1, 50) i WHERE t.id = i AND i <= %2$s RETURNING %3$s');
+CALL try('MERGE INTO %1$s t USING generate_series(1, %2$s) i ON t.id = i WHEN MATCHED AND %3$s <> 0 THEN UPDATE SET n = 1');
+CALL try('INSERT INTO %1$s AS t SELECT i FROM generate_series(1, %2$s) i ON CONFLICT (id) DO UPDATE SET n = 1 RETURNING (SELECT %3$s FROM (SELECT t.id) x(i))');
+CALL try('WITH b AS (UPDATE mine SET n = 1 WHERE id <= %2$s RETURNING id AS i) DELETE FROM %1$s t USING b WHERE t.id = b.i RETURNING %3$s');
+SELECT * FROM results;
+-- each refusal is one event, with as many rows as there were; where the update within counts, it is refused first
+SELECT * FROM fortress.verify_audit() WHERE NOT ok;
+SELECT event, operation, relation, rows, count(*) FROM fortress.audit_log WHERE id > :last GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
+
 SELECT fortress.unprotect('target'), fortress.unprotect('mine'), fortress.unprotect('parted');
+SELECT fortress.unprotect(t) FROM unnest('{plain,by_trigger,by_column}'::regclass[]) t;
 SET client_min_messages = error;
 DROP SCHEMA watch CASCADE;

@@ -50,6 +50,8 @@ INSERT INTO tested VALUES
 	('unlock_totp', 'totp'),
 	('shadow_of', 'shadow'),
 	('restore', 'restore'),
+	('undrop', 'trash'),
+	('undrop_as', 'trash'),
 	('verify_audit', 'event'),
 	('window_use', 'view'),
 	('limit_rows', 'view'),
@@ -57,7 +59,12 @@ INSERT INTO tested VALUES
 	('archived_rows', 'view'),
 	('archive_size', 'view'),
 	('blocked_since', 'view'),
-	('suggest_limits', 'view');
+	('suggest_limits', 'view'),
+	('undo', 'undo'),
+	('preview_undo', 'undo'),
+	('count_row', 'undo'),
+	('running', 'undo'),
+	('purge', 'purge');
 SELECT 'forgotten: ' || proname FROM functions WHERE proname NOT IN (SELECT proname FROM tested);
 SELECT 'gone: ' || proname FROM tested WHERE proname NOT IN (SELECT proname FROM functions);
 
@@ -74,8 +81,8 @@ SELECT function FROM functions f JOIN pg_language l ON l.oid = prolang WHERE lan
 -- said in words what each is for
 SELECT function FROM functions WHERE obj_description(oid, 'pg_proc') IS NULL;
 SELECT relname FROM relations WHERE relkind IN ('r', 'v') AND obj_description(oid, 'pg_class') IS NULL;
--- tables that a dump must carry
-SELECT relname FROM relations WHERE relkind IN ('r', 'S') AND oid NOT IN (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'fortress_guard');
+-- tables that a dump must carry: all but the numbers of transactions, which mean nothing in another cluster
+SELECT relname FROM relations WHERE relkind IN ('r', 'S') AND relname <> 'subtransaction' AND oid NOT IN (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'fortress_guard');
 -- nobody but the owner can write them
 SELECT r.relname, privilege_type, grantee::regrole FROM relations r, pg_class c, aclexplode(c.relacl) a
 WHERE c.oid = r.oid AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT';

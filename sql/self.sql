@@ -526,6 +526,8 @@ BEGIN;
 SELECT fortress.unlock(fortress.issue_token(operations => '{admin,ddl}')) \gset
 DROP TABLE t;
 COMMIT;
+-- it is in the trash, and counts as long as it has a policy
+SELECT fortress.unprotect(relation) FROM fortress.policy;
 SELECT count(*) FROM pg_shseclabel WHERE provider = 'fortress_guard' AND objoid = :db;
 SELECT fortress.allow_drop_database();
 

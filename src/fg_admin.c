@@ -41,6 +41,7 @@
 #include "fg_guc.h"
 #include "fg_own.h"
 #include "fg_policy.h"
+#include "fg_trash.h"
 #include "fg_types.h"
 
 PG_FUNCTION_INFO_V1(fg_require_preload);
@@ -134,6 +135,21 @@ relation_argument(FunctionCallInfo fcinfo, bool *admin)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	return relid;
+}
+
+/* The same for whatever may not be done while the table is in the trash. */
+static Oid
+table_argument(FunctionCallInfo fcinfo, bool *admin)
+{
+	Oid			relid = relation_argument(fcinfo, admin);
+
+	if (fg_trash_relation(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("the policy of \"%s\" cannot be changed while the table is in the trash",
+						fg_event_relation(relid)),
+				 errhint("Bring it back with fortress.undrop() first.")));
 	return relid;
 }
 
@@ -328,7 +344,7 @@ Datum
 fg_protect(PG_FUNCTION_ARGS)
 {
 	bool		admin;
-	Oid			relid = relation_argument(fcinfo, &admin);
+	Oid			relid = table_argument(fcinfo, &admin);
 	FgPolicyRow *row = fg_catalog_get_policy(relid);
 	bool		first = row == NULL;
 	int64		delete_rows = PG_ARGISNULL(2) ? -1 : rows_argument(fcinfo, 2, "delete_rows");
@@ -442,7 +458,7 @@ Datum
 fg_set_mode(PG_FUNCTION_ARGS)
 {
 	bool		admin;
-	Oid			relid = relation_argument(fcinfo, &admin);
+	Oid			relid = table_argument(fcinfo, &admin);
 	FgPolicyRow *row = existing_policy(relid);
 	FgMode		mode = fg_parse_mode(text_argument(fcinfo, 1, "mode"));
 
@@ -477,7 +493,7 @@ Datum
 fg_set_limit(PG_FUNCTION_ARGS)
 {
 	bool		admin;
-	Oid			relid = relation_argument(fcinfo, &admin);
+	Oid			relid = table_argument(fcinfo, &admin);
 	FgLimit		limit = limit_arguments(fcinfo, 3, 4);
 	FgPolicyRow *row = existing_policy(relid);
 
@@ -517,7 +533,7 @@ fg_drop_limit(PG_FUNCTION_ARGS)
 	FgPolicyRow *row;
 
 	fg_auth_require_admin();
-	relid = relation_argument(fcinfo, &admin);
+	relid = table_argument(fcinfo, &admin);
 	limit = limit_arguments(fcinfo, 2, 3);
 	row = existing_policy(relid);
 	ask_approval("fortress.drop_limit()", relid);

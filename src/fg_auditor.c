@@ -51,6 +51,7 @@
 #include "fg_guc.h"
 #include "fg_journal.h"
 #include "fg_label.h"
+#include "fg_purge.h"
 #include "fg_xact.h"
 
 #define LIBRARY				"fortress_guard"
@@ -67,6 +68,13 @@
 #define MIN_RETRY_MS		1000
 #define MAX_RETRY_MS		60000
 #define MAX_WORKERS			3
+/* the first look for old archived rows comes so long after the start, at the latest */
+#define FIRST_PURGE_MS		60000
+/* in bgw_extra: the worker is to remove old archived rows as well */
+#define EXTRA_PURGE			'p'
+/* what is kept for some time is looked through so many times in it, and once a day at least */
+#define LOOKS				30
+#define MAX_LOOK_S			(24 * 60 * 60)
 
 /* What the launcher knows of a database; in TopMemoryContext. */
 typedef struct FgPosting
@@ -78,10 +86,16 @@ typedef struct FgPosting
 	TimestampTz started;		/* when that was; 0: never */
 	int			delay_ms;		/* 0: the last one did its work */
 	TimestampTz next_try;
+	TimestampTz next_purge;		/* when old archived rows are removed again */
+	bool		purges;			/* the one that was started does */
 	bool		told;			/* that no worker could be started */
 } FgPosting;
 
 static List *postings = NIL;	/* of FgPosting * */
+
+/* what somebody registered; set once at load */
+static FgExpiryStep expiry_step = NULL;
+static const int *expiry_retention = NULL;
 
 /* nest level of the subtransaction that dropped the extension; 0: none */
 static int	dropped_level = 0;
@@ -147,6 +161,46 @@ void
 fg_auditor_setup(void)
 {
 	fg_xact_register(auditor_xact, auditor_subxact);
+}
+
+/* ----------------------------------------------------------------
+ *		What is old
+ * ----------------------------------------------------------------
+ */
+
+void
+fg_auditor_register_expiry(FgExpiryStep step, const int *retention)
+{
+	expiry_step = step;
+	expiry_retention = retention;
+}
+
+static bool
+expires(void)
+{
+	return expiry_step != NULL && *expiry_retention > 0;
+}
+
+/* How long after the begin of one look for what is old the next one begins. */
+static int64
+purge_interval_ms(void)
+{
+	int64		interval = INT64CONST(1000) * MAX_LOOK_S;
+
+	if (fg_retention > 0)
+		interval = fg_purge_interval_ms();
+	if (expires())
+		interval = Min(interval, Max(*expiry_retention / LOOKS, 1) * INT64CONST(1000));
+	return interval;
+}
+
+/* Removes a little of it; false: there is no more, or the guard is switched off. */
+static bool
+purge_a_little(void)
+{
+	if (fg_purge_step())
+		return true;
+	return fg_enabled && expires() && expiry_step();
 }
 
 /* ----------------------------------------------------------------
@@ -241,6 +295,13 @@ do_work(FgJournalReader *reader)
 			pgstat_report_activity(STATE_RUNNING, "removing old events");
 			step = fg_auditor_expire(reader);
 		}
+		/* beside the events, for where there are many there are never none */
+		if (!ShutdownRequestPending && MyBgworkerEntry->bgw_extra[0] == EXTRA_PURGE)
+		{
+			pgstat_report_activity(STATE_RUNNING, "removing old archived rows and dropped tables");
+			if (purge_a_little())
+				step = FG_STEP_DONE;
+		}
 		pgstat_report_activity(STATE_IDLE, NULL);
 
 		if (step == FG_STEP_DONE)
@@ -294,6 +355,7 @@ fg_auditor_worker_main(Datum main_arg)
 
 	reader = fg_journal_read_begin();
 	do_work(reader);
+	fg_purge_pause();
 	fg_journal_read_end(reader);
 	settle_label();
 	proc_exit(0);
@@ -356,6 +418,7 @@ posting_of(Oid database)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	posting = palloc0(sizeof(FgPosting));
 	posting->database = database;
+	posting->next_purge = GetCurrentTimestamp() + Min(purge_interval_ms(), FIRST_PURGE_MS) * 1000;
 	postings = lappend(postings, posting);
 	MemoryContextSwitchTo(old);
 	return posting;
@@ -376,6 +439,8 @@ worker_ended(FgPosting *posting, const FgJournalInfo *info, TimestampTz now)
 		return false;
 	pfree(posting->handle);
 	posting->handle = NULL;
+	if (posting->purges && fg_purge_paused(posting->database))
+		posting->next_purge = now;
 	if (!info->has_work || info->held || info->commits != posting->commits)
 		posting->delay_ms = 0;
 	else if (posting->delay_ms == 0 || info->appended != posting->appended)
@@ -384,6 +449,15 @@ worker_ended(FgPosting *posting, const FgJournalInfo *info, TimestampTz now)
 		posting->delay_ms = Min(posting->delay_ms * 2, MAX_RETRY_MS);
 	posting->next_try = TimestampTzPlusMilliseconds(now, posting->delay_ms);
 	return true;
+}
+
+/* A clock, or the setting, that was changed must not put it off for long. */
+static bool
+purge_due(const FgPosting *posting, TimestampTz now)
+{
+	return (fg_retention > 0 || expires()) &&
+		(now >= posting->next_purge ||
+		 posting->next_purge > TimestampTzPlusMilliseconds(now, Max(purge_interval_ms(), FIRST_PURGE_MS)));
 }
 
 static void
@@ -413,13 +487,20 @@ start_worker(FgPosting *posting, const FgJournalInfo *info, TimestampTz now)
 	strlcpy(worker.bgw_type, "fortress_guard auditor", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(info->database);
 	worker.bgw_notify_pid = MyProcPid;
+	posting->purges = purge_due(posting, now);
+	if (posting->purges)
+		worker.bgw_extra[0] = EXTRA_PURGE;
 
 	posting->appended = info->appended;
 	posting->commits = info->commits;
 	posting->started = now;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (RegisterDynamicBackgroundWorker(&worker, &posting->handle))
+	{
 		posting->told = false;
+		if (posting->purges)
+			posting->next_purge = TimestampTzPlusMilliseconds(now, purge_interval_ms());
+	}
 	else
 	{
 		posting->handle = NULL;
@@ -436,11 +517,11 @@ start_worker(FgPosting *posting, const FgJournalInfo *info, TimestampTz now)
 }
 
 static bool
-wants_worker(const FgJournalInfo *info, TimestampTz now)
+wants_worker(const FgPosting *posting, const FgJournalInfo *info, TimestampTz now)
 {
 	if (info->held || info->worker != 0)
 		return false;
-	return info->has_work ||
+	return info->has_work || purge_due(posting, now) ||
 		(fg_audit_retention > 0 && info->oldest != 0 &&
 		 info->oldest < now - (int64) fg_audit_retention * USECS_PER_SEC);
 }
@@ -470,7 +551,7 @@ start_workers(TimestampTz now)
 		const FgPosting *posting = posting_of(infos[i].database);
 		int			place = n_waiting;
 
-		if (posting->handle != NULL || !wants_worker(&infos[i], now))
+		if (posting->handle != NULL || !wants_worker(posting, &infos[i], now))
 			continue;
 		while (place > 0 &&
 			   posting_of(infos[waiting[place - 1]].database)->started > posting->started)

@@ -305,6 +305,7 @@ fg_catalog_get_policy(Oid relid)
 		}
 		value = heap_getattr(tuple, Anum_policy_schema_policy, desc, &isnull);
 		row->schema_policy = isnull ? 0 : DatumGetInt64(value);
+		row->changed_here = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data));
 	}
 	fg_scan_end(&scan);
 	return row;

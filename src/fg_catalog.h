@@ -31,6 +31,7 @@ typedef struct FgPolicyRow
 	List	   *columns;		/* of char *, if not all_columns */
 	int64		schema_policy;	/* id of the protected schema that gave it; 0: a
 								 * policy of its own */
+	bool		changed_here;	/* by the running transaction; only read */
 } FgPolicyRow;
 
 /* --- the extension's own objects --- */

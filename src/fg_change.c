@@ -253,21 +253,60 @@ versions_differ(const FgChange *change, HeapTuple old, HeapTuple new)
 }
 
 /*
- * The same for a row that was moved to another partition.  The new version is
- * in the slot that it was inserted from: in the root's layout where this
- * partition's differs from it, else in this partition's own.
+ * The new version of a row that was moved to another partition is in the slot
+ * that it was inserted from: in the root's layout where this partition's differs
+ * from it, else in this partition's own.  NULL: it is not there.
  */
+static TupleTableSlot *
+moved_slot(const FgChange *change, bool *converted)
+{
+	TupleTableSlot *moved;
+
+	*converted = ExecGetChildToRootMap(change->rri) != NULL;
+	moved = *converted ? change->node->mt_root_tuple_slot : change->rri->ri_newTupleSlot;
+	return moved == NULL || TTS_EMPTY(moved) ? NULL : moved;
+}
+
+/* That version as a tuple of this partition, palloc'd, or NULL. */
+static HeapTuple
+moved_tuple(const FgChange *change)
+{
+	TupleDesc	desc = RelationGetDescr(change->rri->ri_RelationDesc);
+	Oid			root = RelationGetRelid(change->node->rootResultRelInfo->ri_RelationDesc);
+	bool		converted;
+	TupleTableSlot *moved = moved_slot(change, &converted);
+	Datum	   *values;
+	bool	   *nulls;
+
+	if (moved == NULL)
+		return NULL;
+	if (!converted)
+		return ExecCopySlotHeapTuple(moved);
+	values = palloc0(sizeof(Datum) * desc->natts);
+	nulls = palloc(sizeof(bool) * desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		AttrNumber	moved_attno = att->attisdropped ? InvalidAttrNumber : get_attnum(root, NameStr(att->attname));
+
+		nulls[i] = true;
+		if (moved_attno > 0)
+			values[i] = slot_getattr(moved, moved_attno, &nulls[i]);
+	}
+	return heap_form_tuple(desc, values, nulls);
+}
+
+/* versions_differ() for a row that was moved to another partition */
 static bool
 moved_row_differs(const FgChange *change, HeapTuple old)
 {
 	Relation	rel = change->rri->ri_RelationDesc;
 	TupleDesc	desc = RelationGetDescr(rel);
-	bool		converted = ExecGetChildToRootMap(change->rri) != NULL;
-	TupleTableSlot *moved = converted ? change->node->mt_root_tuple_slot :
-		change->rri->ri_newTupleSlot;
+	bool		converted;
+	TupleTableSlot *moved = moved_slot(change, &converted);
 	Oid			root = RelationGetRelid(change->node->rootResultRelInfo->ri_RelationDesc);
 
-	if (moved == NULL || TTS_EMPTY(moved))
+	if (moved == NULL)
 		return true;
 	for (int i = 0; i < change->n_columns; i++)
 	{
@@ -337,22 +376,24 @@ row_changed(const FgChange *change, bool *seen)
 	*seen = true;
 	moved = HeapTupleHeaderIndicatesMovedPartitions(old.t_data);
 	deleted = !moved && ItemPointerEquals(&old.t_data->t_ctid, &old.t_self);
-	if (change->on_seen != NULL)
-		change->on_seen(change->on_seen_arg, rel, &old, deleted);
 	if (moved)
+	{
 		changed = moved_row_differs(change, &old);
-	else if (deleted)
-		changed = false;
+		if (change->on_seen != NULL)
+			change->on_seen(change->on_seen_arg, rel, &old, moved_tuple(change), false);
+	}
 	else
 	{
+		bool		found = false;
+
 		new.t_self = old.t_data->t_ctid;
-		if (heap_fetch(rel, SnapshotAny, &new, &new_buffer, false))
-		{
-			changed = versions_differ(change, &old, &new);
+		if (!deleted)
+			found = heap_fetch(rel, SnapshotAny, &new, &new_buffer, false);
+		changed = !deleted && (!found || versions_differ(change, &old, &new));
+		if (change->on_seen != NULL)
+			change->on_seen(change->on_seen_arg, rel, &old, found ? &new : NULL, deleted);
+		if (found)
 			ReleaseBuffer(new_buffer);
-		}
-		else
-			changed = true;
 	}
 	ReleaseBuffer(old_buffer);
 	return changed;

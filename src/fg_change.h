@@ -30,9 +30,11 @@ extern FgChange *fg_change_begin(ModifyTableState *node, ResultRelInfo *rri,
 extern void fg_change_begun_late(FgChange *change, const FgChange *root, int64 updated);
 /*
  * From now on, calls "seen" with the old version of each row that the node has
- * deleted, updated or moved, when fg_change_compare() finds it.
+ * deleted, updated or moved, when fg_change_compare() finds it.  "new" is what it
+ * became, in the layout of rel wherever it is; NULL: it was deleted, or is not to
+ * be found.
  */
-typedef void (*FgChangeSeen) (void *arg, Relation rel, HeapTuple old, bool deleted);
+typedef void (*FgChangeSeen) (void *arg, Relation rel, HeapTuple old, HeapTuple new, bool deleted);
 extern void fg_change_on_seen(FgChange *change, FgChangeSeen seen, void *arg);
 /* The node is about to be given this row. */
 extern void fg_change_remember(FgChange *change, TupleTableSlot *slot);

@@ -83,4 +83,11 @@ fg_compat_find_setting(const char *name)
 #define fg_compat_check_as_user(plan, rte)	((rte)->checkAsUser)
 #endif
 
+/* how rows of a partitioned table become those of a partition; NULL: they are alike */
+#if PG_VERSION_NUM >= 160000
+#define fg_compat_partition_map(info, estate) ExecGetRootToChildMap((info), (estate))
+#else
+#define fg_compat_partition_map(info, estate) ((info)->ri_RootToPartitionMap)
+#endif
+
 #endif							/* FG_COMPAT_H */

@@ -8,7 +8,8 @@
  * really concerns, by whatever cascade or recursion.  What is refused:
  *
  *	fg_ddl_admin.c		changes of the guard itself
- *	fg_ddl_drop.c		what is dropped or truncated
+ *	fg_ddl_trash.c		protected tables that are dropped
+ *	fg_ddl_drop.c		what is dropped or truncated otherwise
  *	fg_ddl_table.c		other changes of protected tables
  *
  * and what the guard does after a command is in fg_ddl_follow.c.  DISCARD ALL
@@ -49,6 +50,7 @@
 #include "fg_ddl_drop.h"
 #include "fg_ddl_follow.h"
 #include "fg_ddl_table.h"
+#include "fg_ddl_trash.h"
 #include "fg_install.h"
 #include "fg_own.h"
 #include "fg_policy.h"
@@ -99,6 +101,11 @@ guard_object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_i
 {
 	if (previous_access)
 		previous_access(access, class_id, object, sub_id, arg);
+	/* of no interest, and part of every statement */
+	if (access == OAT_FUNCTION_EXECUTE || access == OAT_NAMESPACE_SEARCH)
+		return;
+	if (fg_ddl_trash_access(access, class_id, object, sub_id))
+		return;
 	fg_ddl_admin_access(access, class_id, object, sub_id, arg);
 
 	if (class_id == ExtensionRelationId && access == OAT_DROP &&
@@ -217,6 +224,7 @@ run_watched(FgUtilityCall *call)
 	FgDdlCommand command;
 	FgDdlFollow follow;
 
+	call->pstmt = fg_ddl_trash_take(call->pstmt, call->query, call->params, call->environment);
 	fg_ddl_command_init(&command, call->pstmt->utilityStmt);
 	call->pstmt = fg_ddl_table_utility(call->pstmt, &command);
 	fg_ddl_follow_begin(&follow, call->pstmt->utilityStmt);

@@ -93,6 +93,7 @@
 #include "fg_label.h"
 #include "fg_own.h"
 #include "fg_policy.h"
+#include "fg_trash.h"
 
 #define EXTENSION		"fortress_guard"
 
@@ -251,7 +252,7 @@ check_changed_object(const char *what, Oid class, Oid object, bool new)
 
 	if (own_object(class, object, new, &schema))
 	{
-		if (!new || !fg_own_loading(schema))
+		if (!fg_own_loading(schema) || (!new && schema != get_namespace_oid("fortress_trash", true)))
 			ask_object(what, class, object, schema);
 	}
 	else if (IsCatalogNamespace(schema))
@@ -439,6 +440,13 @@ check_catalog(Node *stmt, Oid relid)
 	}
 }
 
+/* A dump that is loaded makes tables in the trash anew, with all that they have. */
+static bool
+loading_trash(Oid relid)
+{
+	return fg_trash_relation(relid) && fg_own_loading(get_rel_namespace(relid));
+}
+
 static void
 check_relation(Node *stmt, const RangeVar *name)
 {
@@ -447,7 +455,10 @@ check_relation(Node *stmt, const RangeVar *name)
 	if (!OidIsValid(relid))
 		return;
 	if (fg_own_relation(relid))
-		fg_own_ask_relation(CreateCommandName(stmt), relid);
+	{
+		if (!loading_trash(relid))
+			fg_own_ask_relation(CreateCommandName(stmt), relid);
+	}
 	else
 		check_catalog(stmt, relid);
 }

@@ -43,6 +43,7 @@
 #include "fg_event.h"
 #include "fg_install.h"
 #include "fg_own.h"
+#include "fg_shadow.h"
 
 FgDdlCommand *fg_ddl_current = NULL;
 
@@ -228,6 +229,40 @@ fg_ddl_ask(const FgDdlQuestion *question)
 			policies[n++] = entry->policies[i];
 	}
 	(void) ask_each(policies, n, FG_OP_DDL, question->relid, question->what, question->why);
+}
+
+void
+fg_ddl_keep_rows(Oid relid)
+{
+	FgRelation *entry = fg_ddl_governed(relid);
+	List	   *owners = NIL;
+	Relation	rel;
+	ListCell   *lc;
+
+	if (entry == NULL || fg_install_own_work())
+		return;
+	if (fg_ddl_current != NULL)
+	{
+		MemoryContext old;
+
+		if (list_member_oid(fg_ddl_current->kept, relid))
+			return;
+		old = MemoryContextSwitchTo(fg_ddl_current->context);
+		fg_ddl_current->kept = lappend_oid(fg_ddl_current->kept, relid);
+		MemoryContextSwitchTo(old);
+	}
+	for (int i = 0; i < entry->n_policies; i++)
+	{
+		if (entry->policies[i]->mode != FG_MODE_OFF &&
+			(entry->policies[i]->archive & FG_ARCHIVE_DELETE) != 0)
+			owners = list_append_unique_oid(owners, entry->shadow_owners[i]);
+	}
+	if (owners == NIL || get_rel_relkind(relid) != RELKIND_RELATION)
+		return;
+	rel = table_open(relid, NoLock);
+	foreach(lc, owners)
+		(void) fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_COLUMN);
+	table_close(rel, NoLock);
 }
 
 /* Is there a policy that is applied to the relation? */

@@ -40,6 +40,9 @@ typedef struct FgDdlCommand
 	List	   *unasked;		/* of FgDdlQuestion *: to be asked after it */
 	List	   *losses;			/* of FgDdlLoss * */
 	List	   *arrivals;		/* oids: relations made, or moved to their schema */
+	List	   *rewritten;		/* oids: of new type, as was asked for */
+	List	   *kept;			/* oids: tables whose columns go or lose values, and
+								 * whose rows were archived for that */
 	struct FgDdlCommand *outer; /* the command in which it runs, or NULL */
 } FgDdlCommand;
 
@@ -92,6 +95,11 @@ extern void fg_ddl_ask_after(const FgDdlCommand *command);
 /* Asks all policies of a relation; true if there was permission. */
 extern bool fg_ddl_ask_policies(const FgRelation *entry, FgOperation op, Oid relid,
 								const char *what);
+/*
+ * Archives the rows of a table whose columns are about to lose values, once in a
+ * command.  Tables without policy, archive or rows of their own are let be.
+ */
+extern void fg_ddl_keep_rows(Oid relid);
 /* Asks to change a trigger of the guard by a side road; ZG011 if refused. */
 extern void fg_ddl_ask_trigger(Oid relid, const char *what, const char *trigger);
 

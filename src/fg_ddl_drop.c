@@ -19,7 +19,9 @@
  * here before the triggers are, so that it is refused also where somebody has
  * removed those; archiving is the trigger's.
  *
- * A DROP with permission archives the rows first.  The server drops what
+ * A DROP with permission moves the table to the trash (fg_ddl_trash.c), and does
+ * not come here.  Where that did not see it coming, the rows are archived first.
+ * The server drops what
  * depends on a table before the table, its TOAST table included, without
  * which long values are lost; so the question is asked and the rows are saved
  * when the first of these pieces is about to go.  Triggers and policies go
@@ -42,6 +44,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_trigger.h"
 #include "lib/ilist.h"
@@ -61,8 +64,10 @@
 #include "fg_enact.h"
 #include "fg_event.h"
 #include "fg_install.h"
+#include "fg_label.h"
 #include "fg_own.h"
 #include "fg_shadow.h"
+#include "fg_trash.h"
 #include "fg_xact.h"
 
 /* A relation whose drop was permitted and whose rows are saved. */
@@ -202,34 +207,20 @@ forget_losses(Oid relid)
 	}
 }
 
+/*
+ * Its archive stays as it is, but nothing may say that it is this table's, whose
+ * oid another may get.
+ */
 static void
-guard_drop(Oid object)
+forget_table(Oid relid)
 {
-	Oid			relid;
-	FgRelation *entry;
-	FgApprovalRule *rule;
+	FgApprovalRule *rule = fg_catalog_get_rule(relid);
 
-	if (fg_ddl_admin_tables_go())
-		return;					/* what says so has begun to go */
-	if (get_rel_persistence(object) == RELPERSISTENCE_TEMP)
-		return;					/* never governed, and dropped all the time */
-	relid = dropped_table(object);
-	if (!OidIsValid(relid) || fg_own_relation(relid))
-		return;					/* what is the guard's own has no policy */
-	entry = fg_policy_lookup(relid);
-	if (entry != NULL)
-		ask_and_save(entry, relid);
-	if (object != relid)
-		return;
-
-	/*
-	 * The table itself, last of its pieces.  Its archive stays as it is, but
-	 * nothing may say that it is this table's, whose oid another may get.
-	 */
-	forget_losses(relid);
 	if (fg_catalog_get_policy(relid) != NULL)
+	{
 		fg_catalog_delete_policy(relid);
-	rule = fg_catalog_get_rule(relid);
+		fg_label_policies_changed();
+	}
 	if (rule != NULL)
 	{
 		(void) fg_catalog_delete_rule(relid);
@@ -237,6 +228,35 @@ guard_drop(Oid object)
 	}
 	if (OidIsValid(fg_catalog_get_shadow(relid)))
 		fg_catalog_delete_shadow(relid);
+}
+
+static void
+guard_drop(Oid object)
+{
+	Oid			relid;
+	FgRelation *entry;
+
+	if (fg_ddl_admin_tables_go())
+		return;					/* what says so has begun to go */
+	if (get_rel_persistence(object) == RELPERSISTENCE_TEMP)
+		return;					/* never governed, and dropped all the time */
+	relid = dropped_table(object);
+	if (!OidIsValid(relid))
+		return;
+	if (!fg_own_relation(relid))	/* what is the guard's own is asked for elsewhere */
+	{
+		entry = fg_policy_lookup(relid);
+		if (entry != NULL)
+			ask_and_save(entry, relid);
+	}
+	else if (!fg_trash_relation(relid))
+		return;					/* nothing of the rest has a policy */
+	if (object != relid)
+		return;
+
+	/* the table itself, last of its pieces */
+	forget_losses(relid);
+	forget_table(relid);
 }
 
 static void
@@ -258,13 +278,14 @@ guard_truncate(Oid relid)
  */
 
 /*
- * Archives have columns of the tables' types, so their owners could drop them
- * with CASCADE.
+ * Archives have columns of the tables' types, and so have tables in the trash:
+ * the types' owners could drop them with CASCADE.
  */
 static bool
-is_archive(Oid relid)
+is_kept(Oid relid)
 {
-	return get_rel_namespace(relid) == get_namespace_oid("fortress_shadow", true);
+	return get_rel_namespace(relid) == get_namespace_oid("fortress_shadow", true) ||
+		fg_trash_relation(relid);
 }
 
 /*
@@ -282,6 +303,7 @@ guard_column_drop(Oid relid, AttrNumber attnum)
 	question.what = "ALTER TABLE ... DROP COLUMN";
 	question.why = psprintf("It would take the values of column \"%s\" away.", column);
 	fg_ddl_ask(&question);
+	fg_ddl_keep_rows(relid);
 
 	question.what = "ALTER TYPE ... DROP ATTRIBUTE";
 	question.why = psprintf("It would take attribute \"%s\" out of values of type \"%s\" that it keeps.",
@@ -297,22 +319,27 @@ static void
 ask_for_owner(Oid archive, const char *column)
 {
 	ListCell   *lc;
+	ListCell   *lc2;
 
 	foreach(lc, fg_catalog_shadow_relids())
 	{
 		Oid			relid = lfirst_oid(lc);
 		AttrNumber	attnum;
 
-		if (fg_catalog_get_shadow(relid) != archive)
+		if (fg_catalog_get_shadow(relid) != archive || fg_own_relation(relid))
 			continue;
 		attnum = get_attnum(relid, column);
-		if (attnum > 0)
-			guard_column_drop(relid, attnum);
+		if (attnum <= 0)
+			continue;
+		guard_column_drop(relid, attnum);
+		/* partitions go by the same archive, while it can still take their rows */
+		foreach(lc2, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+			fg_ddl_keep_rows(lfirst_oid(lc2));
 	}
 }
 
 static void
-guard_archive_column(Oid relid, AttrNumber attnum)
+guard_kept_column(Oid relid, AttrNumber attnum)
 {
 	FgRequest	request = {.question = FG_ASK_ADMIN,.op = FG_OP_ADMIN};
 	FgVerdict	verdict;
@@ -324,7 +351,8 @@ guard_archive_column(Oid relid, AttrNumber attnum)
 	request.relid = relid;
 	request.role = GetUserId();
 	request.what = "DROP COLUMN";
-	request.object = psprintf("column \"%s\" of archive \"%s\"", get_attname(relid, attnum, false),
+	request.object = psprintf("column \"%s\" of %s \"%s\"", get_attname(relid, attnum, false),
+							  fg_trash_relation(relid) ? "dropped table" : "archive",
 							  fg_event_relation(relid));
 	request.why = "It keeps old values of a protected table.";
 	fg_decide(&request, &verdict);
@@ -421,8 +449,8 @@ fg_ddl_drop_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id
 		return;
 	else if (sub_id != 0)
 	{
-		if (is_archive(object))
-			guard_archive_column(object, sub_id);
+		if (is_kept(object))
+			guard_kept_column(object, sub_id);
 		else if (get_rel_persistence(object) != RELPERSISTENCE_TEMP)
 			guard_column_drop(object, sub_id);
 	}

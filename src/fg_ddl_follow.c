@@ -293,12 +293,27 @@ follow_arrivals(const FgDdlFollow *follow, const FgDdlCommand *command)
 	}
 }
 
+/* A type, or an extension, has gone, and columns of tables with it. */
+static void
+follow_losses(const FgDdlCommand *command)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->kept)
+	{
+		if (fg_policy_active() && get_rel_relkind(lfirst_oid(lc)) != '\0')
+			follow_columns(lfirst_oid(lc));
+	}
+}
+
 void
 fg_ddl_follow_end(const FgDdlFollow *follow, const FgDdlCommand *command)
 {
-	if (follow->stmt == NULL && command->arrivals == NIL)
+	if (follow->stmt == NULL && command->arrivals == NIL && command->kept == NIL)
 		return;
 	CommandCounterIncrement();
+	if (command->kept != NIL && follow->stmt == NULL)
+		follow_losses(command);
 	if (OidIsValid(follow->detached))
 		follow_detached(follow->detached);
 	if (command->arrivals != NIL)

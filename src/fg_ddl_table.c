@@ -193,13 +193,13 @@ ask_retype(Oid relid, AttrNumber attnum)
 	fg_ddl_ask(&question);
 }
 
-/* The object access hook need not ask for it once more. */
+/* For the object access hook: it need not ask once more, or it has something to do. */
 static void
-note_asked(FgDdlCommand *command, Oid relid)
+note(FgDdlCommand *command, List **relids, Oid relid)
 {
 	MemoryContext old = MemoryContextSwitchTo(command->context);
 
-	command->asked = list_append_unique_oid(command->asked, relid);
+	*relids = list_append_unique_oid(*relids, relid);
 	MemoryContextSwitchTo(old);
 }
 
@@ -219,8 +219,11 @@ check_retype(Oid relid, bool recurse, const AlterTableCmd *cmd, FgDdlCommand *co
 			continue;
 		attnum = get_attnum(member, cmd->name);
 		if (attnum > 0 && !fg_ddl_type_keeps_values(member, attnum, (ColumnDef *) cmd->def))
+		{
 			ask_retype(member, attnum);
-		note_asked(command, member);
+			note(command, &command->rewritten, member);
+		}
+		note(command, &command->asked, member);
 	}
 }
 
@@ -290,7 +293,7 @@ check_tree(Oid relid, const AlterTableCmd *cmd, FgDdlCommand *command)
 			ask_leave(child, parent, "ALTER TABLE ... DETACH PARTITION");
 			break;
 	}
-	note_asked(command, child);
+	note(command, &command->asked, child);
 }
 
 /*
@@ -605,9 +608,14 @@ relation_altered(Oid relid, AttrNumber attnum)
 	}
 	else if ((does & FG_DDL_RETYPES) != 0 && attnum != 0)
 	{
-		if (fg_ddl_governed(relid) != NULL &&
-			!list_member_oid(fg_ddl_current->asked, relid))
+		/* the table is locked by now, and its values are what they were */
+		if (fg_ddl_governed(relid) == NULL)
+			return;
+		if (!list_member_oid(fg_ddl_current->asked, relid))
 			ask_retype(relid, attnum);
+		else if (!list_member_oid(fg_ddl_current->rewritten, relid))
+			return;
+		fg_ddl_keep_rows(relid);
 		return;
 	}
 	else

@@ -38,6 +38,8 @@
 #include "fg_decide.h"
 #include "fg_executor.h"
 #include "fg_executor_admin.h"
+#include "fg_executor_inserted.h"
+#include "fg_executor_key.h"
 #include "fg_executor_watch.h"
 #include "fg_label.h"
 #include "fg_policy.h"
@@ -52,6 +54,7 @@ typedef struct FgScope
 	uint64		id;				/* 0: not needed yet */
 	bool		owned;			/* made here, so ended here */
 	Oid			role;
+	EState	   *estate;			/* of the query that is finishing */
 } FgScope;
 
 static dlist_head queries = DLIST_STATIC_INIT(queries);
@@ -194,44 +197,68 @@ watch_query(QueryDesc *queryDesc, List *nodes)
 		fg_watch_begin(query, lfirst(lc));
 	foreach(lc, query->watches)
 		((FgWatch *) lfirst(lc))->shared = list_length(query->watches) > 1;
+	if ((estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
+	{
+		fg_key_capture(query, NULL);
+		fg_watch_tap(query);
+		fg_inserted_capture(query, NULL);
+	}
+	else if (current_scope != NULL)
+	{
+		/* a cascade */
+		fg_key_capture(query, current_scope->estate);
+		fg_inserted_capture(query, current_scope->estate);
+	}
 	fg_label_in_use();
 	MemoryContextSwitchTo(old);
 }
 
-/* The governed ModifyTable nodes of a query, top one first. */
+/*
+ * The governed ModifyTable nodes of a query, top one first.  beside: with those
+ * that may disturb the watch of others.
+ */
 static List *
-governed_nodes(QueryDesc *queryDesc)
+governed_nodes(QueryDesc *queryDesc, bool beside)
 {
 	ModifyTableState *top = (ModifyTableState *) queryDesc->planstate;
 	List	   *nodes = NIL;
 	ListCell   *lc;
 
-	if (IsA(top, ModifyTableState) && fg_watch_wanted(top))
+	if (IsA(top, ModifyTableState) && fg_watch_wanted(top, beside))
 		nodes = list_make1(top);
 	foreach(lc, queryDesc->estate->es_auxmodifytables)
 	{
-		if (lfirst(lc) != top && fg_watch_wanted(lfirst(lc)))
+		if (lfirst(lc) != top && fg_watch_wanted(lfirst(lc), beside))
 			nodes = lappend(nodes, lfirst(lc));
 	}
+	if (nodes != NIL && !beside && queryDesc->estate->es_auxmodifytables != NIL)
+		return governed_nodes(queryDesc, true);
 	return nodes;
+}
+
+/* Does a query write nothing, or is it not going to run? */
+static inline bool
+only_reads(const QueryDesc *queryDesc, int eflags)
+{
+	return (queryDesc->operation == CMD_SELECT && !queryDesc->plannedstmt->hasModifyingCTE) ||
+		(eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0;
 }
 
 static void
 guard_executor_start(QueryDesc *queryDesc, int eflags)
 {
-	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0)
+	bool		reads = only_reads(queryDesc, eflags);
+
+	if (!reads)
 		fg_executor_admin_check(queryDesc);
 	if (previous_start)
 		previous_start(queryDesc, eflags);
 	else
 		standard_ExecutorStart(queryDesc, eflags);
 
-	if ((queryDesc->operation == CMD_SELECT && !queryDesc->plannedstmt->hasModifyingCTE) ||
-		(eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0)
-		return;
-	if (fg_policy_active())
+	if (!reads && fg_policy_active())
 	{
-		List	   *nodes = governed_nodes(queryDesc);
+		List	   *nodes = governed_nodes(queryDesc, fg_watch_any());
 
 		if (nodes != NIL)
 			watch_query(queryDesc, nodes);
@@ -258,13 +285,35 @@ query_of(const EState *estate)
 	return NULL;
 }
 
+/* Can a query have triggers to fire when it finishes? */
+static bool
+has_triggers(const EState *estate)
+{
+	const List *lists[] = {estate->es_opened_result_relations,
+		estate->es_tuple_routing_result_relations, estate->es_trig_target_relations
+	};
+	ListCell   *lc;
+
+	for (int i = 0; i < lengthof(lists); i++)
+	{
+		foreach(lc, lists[i])
+		{
+			if (((ResultRelInfo *) lfirst(lc))->ri_TrigDesc != NULL)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void
 guard_executor_finish(QueryDesc *queryDesc)
 {
 	FgScope		scope;
-	FgQuery    *query;
+	FgQuery    *query = NULL;
 
-	if (queryDesc->operation == CMD_SELECT && !queryDesc->plannedstmt->hasModifyingCTE)
+	if (!only_reads(queryDesc, 0))
+		query = query_of(queryDesc->estate);
+	if (query == NULL && (only_reads(queryDesc, 0) || !has_triggers(queryDesc->estate)))
 	{
 		if (previous_finish)
 			previous_finish(queryDesc);
@@ -273,7 +322,6 @@ guard_executor_finish(QueryDesc *queryDesc)
 		return;
 	}
 
-	query = query_of(queryDesc->estate);
 	if (query != NULL)
 	{
 		fg_watch_settle_query(query);
@@ -281,6 +329,7 @@ guard_executor_finish(QueryDesc *queryDesc)
 	}
 
 	scope.outer = current_scope;
+	scope.estate = queryDesc->estate;
 	scope.owned = false;
 	if (query != NULL)
 	{

@@ -18,6 +18,11 @@
  * cannot be said which of them did it, and rows count as what the server
  * counted them: a row moved to another partition counts as deleted there.
  *
+ * Before a nested statement begins, what the nodes around it have done is
+ * settled.  If that happens inside a subtransaction which is not theirs, nothing is
+ * charged yet: whoever has begun it would catch the refusal, and the statement
+ * that was meant would go on.
+ *
  * What is refused here is refused by fg_decide: too many rows, no condition
  * (ZG001 to ZG003), and missing triggers or counters (ZG010).
  *
@@ -27,6 +32,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -102,7 +108,7 @@ refuse_blind(const FgWatch *watch, const FgPolicy *policy, Relation rel)
  * guard's own triggers stay silent.
  */
 static void
-archive_merged_row(void *arg, Relation rel, HeapTuple old, bool deleted)
+archive_merged_row(void *arg, Relation rel, HeapTuple old, HeapTuple new, bool deleted)
 {
 	const FgTarget *target = arg;
 	int			bit = deleted ? FG_ARCHIVE_DELETE : FG_ARCHIVE_UPDATE;
@@ -113,8 +119,11 @@ archive_merged_row(void *arg, Relation rel, HeapTuple old, bool deleted)
 		if ((fg_decide_policy(target->accounts[i])->archive & bit) == 0 ||
 			list_member_oid(done, target->shadow_owners[i]))
 			continue;
-		fg_shadow_archive_tuple(rel, target->shadow_owners[i], old,
-								deleted ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE);
+		if (new != NULL)
+			fg_shadow_archive_update(rel, target->shadow_owners[i], old, new);
+		else
+			fg_shadow_archive_tuple(rel, target->shadow_owners[i], old,
+									deleted ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE);
 		done = lappend_oid(done, target->shadow_owners[i]);
 	}
 	list_free(done);
@@ -181,11 +190,12 @@ add_target(FgWatch *watch, ResultRelInfo *rri, bool late)
 		rri != watch->node->rootResultRelInfo;
 
 	/* listed before it is filled, so that an error finds all of it */
-	target = palloc0(sizeof(FgTarget));
+	target = palloc0(MAXALIGN(sizeof(FgTarget)) +
+					 (sizeof(FgAccount *) + sizeof(FgChange *) + sizeof(Oid)) * n_policies);
 	target->rri = rri;
-	target->shadow_owners = palloc(sizeof(Oid) * n_policies);
-	target->accounts = palloc(sizeof(FgAccount *) * n_policies);
-	target->changes = palloc0(sizeof(FgChange *) * n_policies);
+	target->accounts = (FgAccount **) ((char *) target + MAXALIGN(sizeof(FgTarget)));
+	target->changes = (FgChange **) (target->accounts + n_policies);
+	target->shadow_owners = (Oid *) (target->changes + n_policies);
 	watch->targets = lappend(watch->targets, target);
 	for (int i = 0; i < n_policies; i++)
 	{
@@ -269,6 +279,45 @@ charge(FgWatch *watch, FgAccount *account, const int64 rows[FG_N_ROW_OPERATIONS]
 }
 
 /*
+ * What is refused to a statement must be its end.  Inside a subtransaction that
+ * something it calls has begun, the error would be caught there, so there its
+ * rows are kept until it looks by itself.  If that subtransaction is rolled back,
+ * they are new again.
+ */
+static void
+hold_back(FgTarget *target, const int64 rows[FG_N_ROW_OPERATIONS], EState *estate)
+{
+	if (target->held_back == NULL)
+	{
+		FgCounter  *counters = MemoryContextAlloc(estate->es_query_cxt, sizeof(FgCounter) * FG_N_ROW_OPERATIONS);
+
+		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+			fg_counter_init(&counters[op], NULL, NULL);
+		target->held_back = counters;
+	}
+	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+	{
+		if (rows[op] > 0)
+			fg_counter_add(&target->held_back[op], rows[op]);
+	}
+}
+
+/* Adds what was held back to what is new. */
+static void
+take_held_back(FgTarget *target, int64 rows[FG_N_ROW_OPERATIONS])
+{
+	for (int op = 0; target->held_back != NULL && op < FG_N_ROW_OPERATIONS; op++)
+	{
+		int64		held = target->held_back[op].total;
+
+		if (held == 0)
+			continue;
+		fg_counter_add(&target->held_back[op], -held);
+		rows[op] += held;
+	}
+}
+
+/*
  * Charges what the node has done since the last look, refusing if it was too
  * much, and plans the next one.  alone: nobody else can have done it.
  */
@@ -276,13 +325,16 @@ static void
 look(FgWatch *watch, bool alone)
 {
 	CmdType		operation = alone ? watch->node->operation : CMD_UNKNOWN;
+	bool		inside = GetCurrentTransactionNestLevel() > watch->query->nest_level;
 	int64		rows_left = PG_INT64_MAX;
 	bool		single;
 	int64		merged[FG_N_ROW_OPERATIONS] = {0, 0};
 	ListCell   *lc;
 
+	/* whatever comes in between, an error too: look again at the next row */
+	watch->candidates = Max(watch->candidates, 1);
+	watch->rows_left = -1;
 	add_late_targets(watch);
-	watch->candidates = 0;
 
 	/*
 	 * MERGE does both, and moves rows between partitions: its node's own
@@ -290,8 +342,8 @@ look(FgWatch *watch, bool alone)
 	 * one set of policies governs all targets.
 	 */
 	single = operation == CMD_MERGE && watch->targets != NIL;
-	if (watch->node->operation == CMD_MERGE)
-		fg_tally_merge_new(&watch->merge, watch->node, merged);
+	if (watch->node->operation == CMD_MERGE && !inside)
+		fg_tally_merge_new(watch->merge, watch->node, merged);
 	if (single)
 	{
 		FgTarget   *first = linitial(watch->targets);
@@ -318,6 +370,14 @@ look(FgWatch *watch, bool alone)
 						  operation, rows))
 			refuse_blind(watch, fg_decide_policy(target->accounts[0]),
 						 target->rri->ri_RelationDesc);
+		if (watch->changed != NULL && rows[FG_OP_DELETE] + rows[FG_OP_UPDATE] > 0)
+			fg_counter_add(watch->changed, rows[FG_OP_DELETE] + rows[FG_OP_UPDATE]);
+		if (inside)
+		{
+			hold_back(target, rows, watch->query->estate);
+			continue;
+		}
+		take_held_back(target, rows);
 		if (single)
 		{
 			rows[FG_OP_DELETE] = merged[FG_OP_DELETE];
@@ -334,7 +394,22 @@ look(FgWatch *watch, bool alone)
 			charge(watch, target->accounts[i], counted, &rows_left);
 		}
 	}
+	if (inside)
+		return;
+	watch->candidates = 0;
 	watch->rows_left = rows_left;
+}
+
+/*
+ * With a tap: rows that the node has changed so far.  What was looked at inside
+ * a savepoint is not seen any more when that is rolled back, as the tally.
+ */
+static inline int64
+tapped_changes(const FgWatch *watch)
+{
+	const FgTarget *target = linitial(watch->targets);
+
+	return watch->changed->total + fg_tally_unseen(target->tally, target->rri->ri_RelationDesc);
 }
 
 /*
@@ -396,6 +471,8 @@ fg_watch_settle_running(void)
 	{
 		FgWatch    *watch = dlist_container(FgWatch, link, iter.cur);
 
+		if (watch->tap != NULL)
+			fg_tap_nested(watch->tap, tapped_changes(watch));
 		if (watch->candidates > 0)
 		{
 			look(watch, list_length(watch->query->in_hand) <= 1);
@@ -525,6 +602,8 @@ watched_input(PlanState *input)
 	if (unlikely(watch->compares))
 		return watched_row(watch);
 
+	if (watch->tap != NULL)
+		fg_tap_take(watch->tap, tapped_changes(watch));
 	if (unlikely(watch->candidates > watch->rows_left))
 		look(watch, true);
 	slot = watch->input_proc(input);
@@ -532,6 +611,8 @@ watched_input(PlanState *input)
 	{
 		watch->candidates++;
 		watch->started = true;
+		if (watch->tap != NULL)
+			fg_tap_give(watch->tap, slot, tapped_changes(watch));
 	}
 	else if (watch->candidates > 0)
 		look(watch, true);
@@ -580,7 +661,13 @@ fg_watch_archive_rest(FgQuery *query)
 		ResultRelInfo *named = node->rootResultRelInfo;
 		TriggerDesc *all = named->ri_TrigDesc;
 
-		if (!watch->started || node->mt_done || !node->canSetTag || all == NULL)
+		if (watch->tap != NULL)
+		{
+			fg_tap_end(watch->tap, tapped_changes(watch));
+			watch->tap = NULL;
+			continue;
+		}
+		if (!watch->started || node->mt_done || !node->canSetTag || all == NULL || watch->operations == 0)
 			continue;
 		node->mt_done = true;	/* nobody will fetch from it any more */
 		named->ri_TrigDesc = guard_triggers_only(all);
@@ -610,7 +697,10 @@ fg_watch_end(FgWatch *watch)
 	dlist_delete(&watch->link);
 	if (last_watch == watch)
 		last_watch = NULL;
-	fg_tally_merge_end(&watch->merge);
+	if (watch->merge != NULL)
+		fg_tally_merge_end(watch->merge);
+	if (watch->changed != NULL)
+		fg_counter_forget(watch->changed);
 	foreach(lc, watch->targets)
 	{
 		FgTarget   *target = lfirst(lc);
@@ -622,6 +712,8 @@ fg_watch_end(FgWatch *watch)
 		}
 		if (target->archiver != NULL)
 			fg_change_end(target->archiver);
+		for (int op = 0; target->held_back != NULL && op < FG_N_ROW_OPERATIONS; op++)
+			fg_counter_forget(&target->held_back[op]);
 	}
 	if (watch->root_change != NULL)
 		fg_change_end(watch->root_change);
@@ -730,13 +822,25 @@ check_triggers(FgQuery *query, ResultRelInfo *rri, FgOperation op)
 	}
 }
 
+/*
+ * ON CONFLICT DO NOTHING takes a row out again that has lost a race for its key;
+ * the server counts that as deleted.  Who has the same counters under watch must
+ * not take it for his.
+ */
+static bool
+gives_rows_up(const ModifyTableState *node)
+{
+	return node->operation == CMD_INSERT &&
+		((ModifyTable *) node->ps.plan)->onConflictAction == ONCONFLICT_NOTHING;
+}
+
 /* One hash probe for each relation of the node. */
 bool
-fg_watch_wanted(ModifyTableState *node)
+fg_watch_wanted(ModifyTableState *node, bool beside)
 {
 	ResultRelInfo *first = node->resultRelInfo;
 
-	if (node_operations(node) == 0)
+	if (node_operations(node) == 0 && !(beside && gives_rows_up(node)))
 		return false;
 	for (int i = 0; i < node->mt_nrels; i++)
 	{
@@ -792,9 +896,13 @@ fg_watch_begin(FgQuery *query, ModifyTableState *node)
 	dlist_push_head(&watches, &watch->link);
 	query->watches = lappend(query->watches, watch);
 	if (node->operation == CMD_MERGE)
-		fg_tally_merge_begin(&watch->merge);
+	{
+		watch->merge = palloc0(sizeof(FgMergeTally));
+		fg_tally_merge_begin(watch->merge);
+	}
 
-	check_triggers(query, named, op);
+	if (watch->operations != 0)
+		check_triggers(query, named, op);
 	for (int i = 0; i < node->mt_nrels; i++)
 	{
 		ResultRelInfo *rri = &node->resultRelInfo[i];
@@ -802,7 +910,7 @@ fg_watch_begin(FgQuery *query, ModifyTableState *node)
 
 		if (entry == NULL)
 			continue;
-		if (entry->by_row && rri != named)
+		if (entry->by_row && rri != named && watch->operations != 0)
 			check_triggers(query, rri, op);
 		if (!query->internal &&
 			(node->operation == CMD_DELETE || node->operation == CMD_UPDATE))
@@ -817,7 +925,7 @@ fg_watch_begin(FgQuery *query, ModifyTableState *node)
 	}
 	if (node->operation == CMD_MERGE && watch->compares && named->ri_TrigDesc != NULL)
 		silence_archivers(watch, named);
-	if (watch->late_targets && named->ri_RelationDesc->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	if (watch->late_targets && watch->operations != 0 && named->ri_RelationDesc->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
 		watch->root_change = fg_change_begin(node, named, NULL, 0);
 		watch->compares = true;
@@ -826,4 +934,37 @@ fg_watch_begin(FgQuery *query, ModifyTableState *node)
 	watch->input = outerPlanState(node);
 	watch->input_proc = watch->input->ExecProcNodeReal;
 	watch->input->ExecProcNodeReal = watched_input;
+}
+
+/*
+ * A single watch whose rows go to one shadow, in the layout of the relation
+ * that they are in, may archive them by itself.
+ */
+void
+fg_watch_tap(FgQuery *query)
+{
+	FgWatch    *watch = linitial(query->watches);
+	int			bit = watch->operations & (FG_OP_BIT(FG_OP_DELETE) | FG_OP_BIT(FG_OP_UPDATE));
+	Oid			owner = InvalidOid;
+	FgTarget   *target;
+
+	if (watch->shared || watch->compares || list_length(watch->targets) != 1)
+		return;
+	target = linitial(watch->targets);
+	for (int i = 0; i < target->n_accounts; i++)
+	{
+		if ((fg_decide_policy(target->accounts[i])->archive & bit) == 0 ||
+			target->shadow_owners[i] == owner)
+			continue;
+		if (OidIsValid(owner))
+			return;
+		owner = target->shadow_owners[i];
+	}
+	if (OidIsValid(owner))
+		watch->tap = fg_tap_begin(watch->node, owner);
+	if (watch->tap != NULL)
+	{
+		watch->changed = palloc(sizeof(FgCounter));
+		fg_counter_init(watch->changed, NULL, NULL);
+	}
 }

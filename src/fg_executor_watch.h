@@ -13,7 +13,9 @@
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "fg_change.h"
+#include "fg_counter.h"
 #include "fg_decide.h"
+#include "fg_executor_tap.h"
 #include "fg_policy.h"
 #include "fg_tally.h"
 
@@ -45,6 +47,8 @@ typedef struct FgTarget
 	FgChange  **changes;		/* for each account: NULL, or its column watch */
 	Oid		   *shadow_owners;	/* for each account: whose shadow takes the rows */
 	FgChange   *archiver;		/* archives what MERGE does; NULL: triggers do */
+	FgCounter  *held_back;		/* for each row operation: rows of the node that
+								 * are still to be charged; or NULL */
 } FgTarget;
 
 typedef struct FgWatch
@@ -59,28 +63,37 @@ typedef struct FgWatch
 	bool		shared;			/* not the only watch of its query */
 	bool		started;		/* was given a row at all */
 	bool		compares;		/* rows must be looked at one by one */
-	FgMergeTally merge;			/* for MERGE: the node's own counters */
+	FgMergeTally *merge;		/* for MERGE: the node's own counters */
 	int64		candidates;		/* rows handed out since the last look */
 	int64		rows_left;		/* look again when there were more */
 	int			n_routed;		/* how many of the routed relations were looked at */
+	FgTap	   *tap;			/* archives its rows; NULL: triggers do, or nobody */
+	FgCounter  *changed;		/* with a tap, or after it: rows deleted and
+								 * updated, as far as looked at */
 	FgChange   *root_change;	/* sees where ON CONFLICT goes, for late targets; or NULL */
 	List	   *targets;		/* of FgTarget * */
 } FgWatch;
 
-/* Is a node governed by a policy, and can it do what counts? */
-extern bool fg_watch_wanted(ModifyTableState *node);
+/*
+ * Is a node governed by a policy, and can it do what counts?  beside: or can it
+ * move the counters of others that are under watch?
+ */
+extern bool fg_watch_wanted(ModifyTableState *node, bool beside);
 /*
  * Checks what can be checked before the first row (triggers, condition) and
  * puts the node under watch, in the current context, which is the query's.
  */
 extern void fg_watch_begin(FgQuery *query, ModifyTableState *node);
+/* Once all watches of a query are there: may one archive its rows by itself? */
+extern void fg_watch_tap(FgQuery *query);
 /* Settles what every running node has done, before somebody else does more. */
 extern void fg_watch_settle_running(void);
 /* Settles what is left of a query's nodes. */
 extern void fg_watch_settle_query(FgQuery *query);
 /*
- * Before the triggers of a statement fire: where it was stopped before its
- * end, so that the server does not fire statement triggers, fires the guard's.
+ * Before the triggers of a statement fire, archives what is left.  Where it was
+ * stopped before its end, so that the server does not fire statement triggers,
+ * fires the guard's.
  */
 extern void fg_watch_archive_rest(FgQuery *query);
 /* Takes a watch off the list.  Never raises an error. */

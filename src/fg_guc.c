@@ -71,8 +71,10 @@ int			fg_default_update_rows = 1000;
 int			fg_default_window_delete_rows = 100;
 int			fg_default_window_update_rows = 0;
 int			fg_max_windows = 20000;
+int			fg_retention = 30 * 24 * 60 * 60;
 int			fg_audit_retention = 365 * 24 * 60 * 60;
 int			fg_audit_query_length = 1024;
+int			fg_trash_retention = 30 * 24 * 60 * 60;
 int			fg_journal_max_size = 1024 * 1024;
 int			fg_digest_interval = 60 * 60;
 char	   *fg_context = NULL;
@@ -318,11 +320,27 @@ fg_guc_define(void)
 							GUC_DISALLOW_IN_AUTO_FILE,
 							NULL, NULL, NULL);
 
+	DefineCustomIntVariable("fortress.retention",
+							"How long archived rows stay.",
+							"Older ones are removed in small steps, and can't be restored any more. 0 keeps them for good.",
+							&fg_retention,
+							30 * 24 * 60 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S | GUC_DISALLOW_IN_AUTO_FILE,
+							NULL, NULL, NULL);
+
 	DefineCustomIntVariable("fortress.audit_retention",
 							"How long events stay in the audit log.",
 							"Older ones are removed from its beginning; the hash of the last of them stays as the start of the chain. 0 keeps them for good.",
 							&fg_audit_retention,
 							365 * 24 * 60 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S | GUC_DISALLOW_IN_AUTO_FILE,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fortress.trash_retention",
+							"How long a dropped table stays in the trash.",
+							"After that it is dropped for good, and cannot be brought back by fortress.undrop(). 0 keeps it until somebody does that.",
+							&fg_trash_retention,
+							30 * 24 * 60 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S | GUC_DISALLOW_IN_AUTO_FILE,
 							NULL, NULL, NULL);
 

@@ -19,8 +19,10 @@ extern int	fg_default_update_rows;
 extern int	fg_default_window_delete_rows;
 extern int	fg_default_window_update_rows;
 extern int	fg_max_windows;
+extern int	fg_retention;		/* seconds; 0: for good */
 extern int	fg_audit_retention; /* seconds; 0: for good */
 extern int	fg_audit_query_length;	/* bytes; 0: no text */
+extern int	fg_trash_retention; /* seconds; 0: for good */
 extern int	fg_journal_max_size;	/* kilobytes */
 extern int	fg_digest_interval; /* seconds; 0: only at shutdown */
 extern char *fg_context;

@@ -24,7 +24,8 @@
  * Loading a dump.  pg_restore makes what it restores as a superuser, with plain
  * SQL: rows of fortress.policy and the other tables by COPY or INSERT; archives
  * by CREATE TABLE in fortress_shadow, ALTER TABLE and TRUNCATE while they are
- * empty, CREATE INDEX when they are full; and rights by GRANT and REVOKE, long
+ * empty, CREATE INDEX when they are full; tables in fortress_trash with all that
+ * they have; and rights by GRANT and REVOKE, long
  * after the rows of fortress.policy are there.  These, and nothing else, pass
  * for superusers in a database without the label "protected" (fg_label.c),
  * which the guard's own functions give, or the first use after loading.  It is the narrowest rule that we

@@ -33,6 +33,8 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/hio.h"
+#include "access/sysattr.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -42,7 +44,9 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -55,6 +59,7 @@
 #include "fg_catalog.h"
 #include "fg_errors.h"
 #include "fg_shadow.h"
+#include "fg_shadow_archiver.h"
 
 /* a batch is written when it has so many rows or so many bytes */
 #define FG_BATCH_ROWS	1000
@@ -65,63 +70,6 @@
 /* the bits of a tuple header that tell about its data */
 #define FG_DATA_BITS	(HEAP_HASNULL | HEAP_HASVARWIDTH | HEAP_HASEXTERNAL)
 
-/*
- * A relation whose relcache messages matter.  Targets keep the number of
- * messages that they have seen of each.
- */
-typedef struct FgWatched
-{
-	Oid			relid;			/* hash key */
-	uint64		changes;
-} FgWatched;
-
-typedef struct FgTargetKey
-{
-	Oid			relid;
-	Oid			owner;			/* the relation that has the shadow */
-} FgTargetKey;
-
-/* How rows of a relation get into a shadow. */
-typedef struct FgTarget
-{
-	FgTargetKey key;			/* hash key */
-	Oid			shadow;
-	bool		valid;			/* the rest is filled in */
-	bool		copy_bytes;		/* the columns lie alike */
-	int16		natts;			/* for fg_natts: columns of the owner */
-	int16	   *map;			/* attribute number in the shadow for each of
-								 * the relation; 0: dropped; in
-								 * TopMemoryContext */
-	FgWatched  *watched[3];
-	uint64		seen;			/* fg_target_changes() when it was filled in */
-} FgTarget;
-
-/* What a call of archiving works on. */
-typedef struct FgArchiver
-{
-	Relation	rel;
-	Relation	shadow;
-	FgTarget   *target;
-	FgShadowMeta meta;
-	CommandId	cid;
-	int64		n_rows;
-
-	/* for batches */
-	MemoryContext context;		/* of the call: slots, arrays */
-	MemoryContext batch_context;	/* emptied after each batch */
-	BulkInsertState bistate;	/* from the second batch on */
-	TupleTableSlot **slots;
-	int			max_slots;
-	int			n_slots;		/* made so far */
-	int			n_used;
-	Size		n_bytes;
-
-	/* only where the shadow has indexes */
-	EState	   *estate;
-	ResultRelInfo *result;
-	TupleTableSlot *index_slot;
-} FgArchiver;
-
 static HTAB *fg_targets = NULL;
 static HTAB *fg_watched = NULL;
 static uint64 fg_all_changes = 0;	/* messages for every relation */
@@ -129,9 +77,7 @@ static uint64 fg_all_changes = 0;	/* messages for every relation */
 /* fg_seq: the last number given, and in which transaction */
 static FullTransactionId fg_seq_xid;
 static int32 fg_seq_last = 0;
-
-/* nest level at which a restore began; 0: none runs */
-static int	fg_restoring_level = 0;
+static TimestampTz fg_at_last = 0;	/* the last fg_at given */
 
 
 /* ---------------------------------------------------------------------
@@ -218,7 +164,7 @@ fg_same_column(Form_pg_attribute base, Form_pg_attribute shadow)
 #define FG_HINT_STEP	gettext_noop("Calling fortress.protect() for the protected table again brings its archive into step.")
 #define FG_HINT_NONE	gettext_noop("Protected with archive 'none', the table lets such rows go without a copy.")
 
-static void
+void
 fg_archive_error(Relation rel, const char *detail, const char *hint)
 {
 	ereport(ERROR,
@@ -366,28 +312,38 @@ fg_target_open(Relation rel, Oid owner, FgTarget **found)
  * ---------------------------------------------------------------------
  */
 
-/* Fills in the metadata of all rows of one call. */
-static void
-fg_meta_fill(FgShadowMeta *meta, Relation rel, const FgTarget *target, char op)
+void
+fg_shadow_stamp(FgShadowStamp *stamp)
 {
 	FullTransactionId xid = GetTopFullTransactionId();
-
-	StaticAssertStmt(sizeof(FgShadowMeta) == FG_SHADOW_META_SIZE, "metadata must be 32 bytes");
-	StaticAssertStmt(offsetof(FgShadowMeta, fg_how) == FG_SHADOW_META_SIZE - 1, "metadata must have no padding");
 
 	if (!FullTransactionIdEquals(xid, fg_seq_xid))
 	{
 		fg_seq_xid = xid;
 		fg_seq_last = 0;
+		fg_shadow_note_archived();
 	}
-	meta->fg_at = GetCurrentTimestamp();
-	meta->fg_xid = U64FromFullTransactionId(xid);
+	/* of one session, later rows have a later time, whatever becomes of the clock */
+	fg_at_last = Max(GetCurrentTimestamp(), fg_at_last + 1);
+	stamp->at = fg_at_last;
+	stamp->seq = ++fg_seq_last;
+}
+
+/* Fills in the metadata of all rows of one call. */
+static void
+fg_meta_fill(FgShadowMeta *meta, Relation rel, const FgTarget *target, char op, const FgShadowStamp *stamp)
+{
+	StaticAssertStmt(sizeof(FgShadowMeta) == FG_SHADOW_META_SIZE, "metadata must be 32 bytes");
+	StaticAssertStmt(offsetof(FgShadowMeta, fg_how) == FG_SHADOW_META_SIZE - 1, "metadata must have no padding");
+
+	meta->fg_at = stamp->at;
+	meta->fg_xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	meta->fg_actor = GetSessionUserId();
 	meta->fg_relation = RelationGetRelid(rel);
-	meta->fg_seq = ++fg_seq_last;
+	meta->fg_seq = stamp->seq;
 	meta->fg_natts = target->natts;
 	meta->fg_op = op;
-	meta->fg_how = fg_restoring_level > 0 ? 'r' : IsLogicalWorker() ? 'a' : 's';
+	meta->fg_how = fg_shadow_restoring() ? 'r' : IsLogicalWorker() ? 'a' : 's';
 }
 
 /* The image by columns: for other layouts and for tuples with missing values. */
@@ -503,18 +459,26 @@ fg_image_make(const FgArchiver *archiver, HeapTupleHeader old, uint32 length)
  * ---------------------------------------------------------------------
  */
 
-static void
-fg_archiver_begin(FgArchiver *archiver, Relation rel, Oid owner, char op)
+void
+fg_archiver_begin_at(FgArchiver *archiver, Relation rel, Oid owner, char op, const FgShadowStamp *stamp)
 {
 	memset(archiver, 0, sizeof(FgArchiver));
 	archiver->rel = rel;
 	archiver->shadow = fg_target_open(rel, owner, &archiver->target);
-	fg_meta_fill(&archiver->meta, rel, archiver->target, op);
+	fg_meta_fill(&archiver->meta, rel, archiver->target, op, stamp);
 	archiver->cid = GetCurrentCommandId(true);
 }
 
-/* Gets ready for more than one row. */
-static void
+void
+fg_archiver_begin(FgArchiver *archiver, Relation rel, Oid owner, char op)
+{
+	FgShadowStamp stamp;
+
+	fg_shadow_stamp(&stamp);
+	fg_archiver_begin_at(archiver, rel, owner, op, &stamp);
+}
+
+void
 fg_batch_begin(FgArchiver *archiver)
 {
 	archiver->context = CurrentMemoryContext;
@@ -552,6 +516,23 @@ fg_batch_index(FgArchiver *archiver)
 	}
 }
 
+/*
+ * Makes the state of an insertion of many rows, as yet without a ring of
+ * buffers.  In a ring each page has to be written out, its WAL before it, by
+ * the time that its buffer's turn comes again.  That spares what others keep in
+ * the cache, so it is worth its price from the size on from which the server
+ * reads a table in a ring; smaller archives lie where the rows lay.
+ */
+static BulkInsertState
+fg_bulk_state(void)
+{
+	BulkInsertState bistate = GetBulkInsertState();
+
+	FreeAccessStrategy(bistate->strategy);
+	bistate->strategy = NULL;
+	return bistate;
+}
+
 /* Writes the batch.  "more": it will not be the last one. */
 static void
 fg_batch_flush(FgArchiver *archiver, bool more)
@@ -561,11 +542,14 @@ fg_batch_flush(FgArchiver *archiver, bool more)
 	if (archiver->n_used == 0)
 		return;
 
-	/* a ring of buffers is worth its price only for many rows */
+	oldcontext = MemoryContextSwitchTo(archiver->context);
 	if (more && archiver->bistate == NULL)
-		archiver->bistate = GetBulkInsertState();
+		archiver->bistate = fg_bulk_state();
+	if (archiver->bistate && archiver->bistate->strategy == NULL && archiver->n_written / BLCKSZ >= NBuffers / 4)
+		archiver->bistate->strategy = GetAccessStrategy(BAS_BULKWRITE);
+	archiver->n_written += archiver->n_bytes;
 
-	oldcontext = MemoryContextSwitchTo(archiver->batch_context);
+	MemoryContextSwitchTo(archiver->batch_context);
 	table_multi_insert(archiver->shadow, archiver->slots, archiver->n_used,
 					   archiver->cid, 0, archiver->bistate);
 	if (archiver->result && archiver->result->ri_NumIndices > 0)
@@ -583,7 +567,7 @@ fg_batch_flush(FgArchiver *archiver, bool more)
 	archiver->n_bytes = 0;
 }
 
-static inline void
+void
 fg_batch_add(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
 {
 	MemoryContext oldcontext;
@@ -610,7 +594,7 @@ fg_batch_add(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
 	archiver->n_rows++;
 }
 
-static void
+void
 fg_batch_end(FgArchiver *archiver)
 {
 	fg_batch_flush(archiver, false);
@@ -630,8 +614,8 @@ fg_batch_end(FgArchiver *archiver)
 	MemoryContextDelete(archiver->batch_context);
 }
 
-/* The lean path: one row. */
-static void
+/* The lean path. */
+void
 fg_archive_one(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
 {
 	HeapTuple	image;
@@ -659,15 +643,19 @@ fg_archive_one(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
  * pointer is moved.
  */
 void
-fg_shadow_archive_store(Relation rel, Oid shadow_owner, Tuplestorestate *old, char op)
+fg_shadow_archive_store(Relation rel, Oid shadow_owner, Tuplestorestate *old, char op,
+						const FgOwnRows *own)
 {
 	FgArchiver	archiver;
 	TupleTableSlot *slot;
 	int64		n_tuples = tuplestore_tuple_count(old);
+	int64		row = 0;
+	char		how;
 
 	if (n_tuples == 0)
 		return;
 	fg_archiver_begin(&archiver, rel, shadow_owner, op);
+	how = archiver.meta.fg_how;
 
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
 	tuplestore_select_read_pointer(old, 0);
@@ -681,6 +669,8 @@ fg_shadow_archive_store(Relation rel, Oid shadow_owner, Tuplestorestate *old, ch
 		HeapTupleHeader header = (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET);
 		uint32		length = tuple->t_len + MINIMAL_TUPLE_OFFSET;
 
+		if (own != NULL)
+			archiver.meta.fg_how = fg_shadow_own_row(own, row++) ? FG_SHADOW_HOW_OWN : how;
 		if (n_tuples > 1)
 			fg_batch_add(&archiver, header, length);
 		else
@@ -700,7 +690,173 @@ fg_shadow_archive_tuple(Relation rel, Oid shadow_owner, HeapTuple old, char op)
 	FgArchiver	archiver;
 
 	fg_archiver_begin(&archiver, rel, shadow_owner, op);
+	if (fg_shadow_own_version(rel, old->t_data))
+		archiver.meta.fg_how = FG_SHADOW_HOW_OWN;
 	fg_archive_one(&archiver, old->t_data, old->t_len);
+	table_close(archiver.shadow, NoLock);
+}
+
+/* ---------------------------------------------------------------------
+ * Updates of keys
+ * ---------------------------------------------------------------------
+ */
+
+Bitmapset *
+fg_shadow_key_columns(Relation rel)
+{
+	Bitmapset  *keys = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+
+	return keys ? keys : RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_IDENTITY_KEY);
+}
+
+/* Are the values of the key columns other ones, byte by byte? */
+static bool
+fg_key_changed(TupleDesc desc, const Bitmapset *keys, TupleTableSlot *old, TupleTableSlot *new)
+{
+	int			i = -1;
+
+	while ((i = bms_next_member(keys, i)) >= 0)
+	{
+		AttrNumber	attnum = i + FirstLowInvalidHeapAttributeNumber;
+		Form_pg_attribute att;
+		bool		old_null;
+		bool		new_null;
+		Datum		old_value;
+		Datum		new_value;
+
+		if (attnum <= 0)
+			continue;
+		att = TupleDescAttr(desc, attnum - 1);
+		old_value = slot_getattr(old, attnum, &old_null);
+		new_value = slot_getattr(new, attnum, &new_null);
+		if (old_null != new_null ||
+			(!old_null && !datum_image_eq(old_value, new_value, att->attbyval, att->attlen)))
+			return true;
+	}
+	return false;
+}
+
+/* Adds an old image and the new one; both have a number of their own. */
+static void
+fg_batch_add_pair(FgArchiver *archiver, HeapTupleHeader old, uint32 old_length,
+				  HeapTupleHeader new, uint32 new_length)
+{
+	int32		seq = archiver->meta.fg_seq;
+
+	archiver->meta.fg_seq = ++fg_seq_last;
+	fg_batch_add(archiver, old, old_length);
+	archiver->meta.fg_op = FG_SHADOW_OP_KEY;
+	fg_batch_add(archiver, new, new_length);
+	archiver->meta.fg_op = FG_SHADOW_OP_UPDATE;
+	archiver->meta.fg_seq = seq;
+}
+
+static HeapTupleHeader
+fg_slot_header(TupleTableSlot *slot, uint32 *length)
+{
+	MinimalTuple tuple = ExecFetchSlotMinimalTuple(slot, NULL);
+
+	*length = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+	return (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET);
+}
+
+/*
+ * The server adds the old and the new image of each updated row together.  Where
+ * a trigger kept a row from arriving in another partition, there are fewer new
+ * ones, and which belongs to which is not known: then only old ones are kept.
+ */
+void
+fg_shadow_archive_updates(Relation rel, Oid shadow_owner, Tuplestorestate *old, Tuplestorestate *new,
+						  const FgOwnRows *own)
+{
+	FgArchiver	archiver;
+	Bitmapset  *keys = fg_shadow_key_columns(rel);
+	TupleTableSlot *old_slot;
+	TupleTableSlot *new_slot;
+	bool		batched = false;
+	int64		row = 0;
+	char		how;
+
+	if (keys == NULL || tuplestore_tuple_count(old) != tuplestore_tuple_count(new))
+	{
+		fg_shadow_archive_store(rel, shadow_owner, old, FG_SHADOW_OP_UPDATE, own);
+		return;
+	}
+	if (tuplestore_tuple_count(old) == 0)
+		return;
+	fg_archiver_begin(&archiver, rel, shadow_owner, FG_SHADOW_OP_UPDATE);
+	how = archiver.meta.fg_how;
+	old_slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
+	new_slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
+	tuplestore_select_read_pointer(old, 0);
+	tuplestore_rescan(old);
+	tuplestore_select_read_pointer(new, 0);
+	tuplestore_rescan(new);
+
+	while (tuplestore_gettupleslot(old, true, false, old_slot) &&
+		   tuplestore_gettupleslot(new, true, false, new_slot))
+	{
+		uint32		old_length;
+		HeapTupleHeader old_header = fg_slot_header(old_slot, &old_length);
+		bool		changed = fg_key_changed(RelationGetDescr(rel), keys, old_slot, new_slot);
+
+		if (own != NULL)
+			archiver.meta.fg_how = fg_shadow_own_row(own, row++) ? FG_SHADOW_HOW_OWN : how;
+		if (tuplestore_tuple_count(old) == 1 && !changed)
+		{
+			fg_archive_one(&archiver, old_header, old_length);
+			break;
+		}
+		if (!batched)
+			fg_batch_begin(&archiver);
+		batched = true;
+		if (changed)
+		{
+			uint32		new_length;
+			HeapTupleHeader new_header = fg_slot_header(new_slot, &new_length);
+
+			fg_batch_add_pair(&archiver, old_header, old_length, new_header, new_length);
+		}
+		else
+			fg_batch_add(&archiver, old_header, old_length);
+	}
+
+	if (batched)
+		fg_batch_end(&archiver);
+	ExecDropSingleTupleTableSlot(old_slot);
+	ExecDropSingleTupleTableSlot(new_slot);
+	table_close(archiver.shadow, NoLock);
+}
+
+void
+fg_shadow_archive_update(Relation rel, Oid shadow_owner, HeapTuple old, HeapTuple new)
+{
+	FgArchiver	archiver;
+	Bitmapset  *keys = fg_shadow_key_columns(rel);
+	TupleTableSlot *old_slot;
+	TupleTableSlot *new_slot;
+	bool		changed;
+
+	old_slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	new_slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	ExecStoreHeapTuple(old, old_slot, false);
+	ExecStoreHeapTuple(new, new_slot, false);
+	changed = fg_key_changed(RelationGetDescr(rel), keys, old_slot, new_slot);
+	ExecDropSingleTupleTableSlot(old_slot);
+	ExecDropSingleTupleTableSlot(new_slot);
+	bms_free(keys);
+
+	if (!changed)
+	{
+		fg_shadow_archive_tuple(rel, shadow_owner, old, FG_SHADOW_OP_UPDATE);
+		return;
+	}
+	fg_archiver_begin(&archiver, rel, shadow_owner, FG_SHADOW_OP_UPDATE);
+	if (fg_shadow_own_version(rel, old->t_data))
+		archiver.meta.fg_how = FG_SHADOW_HOW_OWN;
+	fg_batch_begin(&archiver);
+	fg_batch_add_pair(&archiver, old->t_data, old->t_len, new->t_data, new->t_len);
+	fg_batch_end(&archiver);
 	table_close(archiver.shadow, NoLock);
 }
 
@@ -715,8 +871,10 @@ fg_shadow_archive_all(Relation rel, Oid shadow_owner, char op)
 	FgArchiver	archiver;
 	TableScanDesc scan;
 	HeapTuple	tuple;
+	char		how;
 
 	fg_archiver_begin(&archiver, rel, shadow_owner, op);
+	how = archiver.meta.fg_how;
 	if (rel->rd_tableam != GetHeapamTableAmRoutine())
 		fg_archive_error(rel, _("Only tables of the access method heap can be archived."), FG_HINT_NONE);
 	fg_batch_begin(&archiver);
@@ -724,7 +882,10 @@ fg_shadow_archive_all(Relation rel, Oid shadow_owner, char op)
 	PushActiveSnapshot(GetLatestSnapshot());
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		archiver.meta.fg_how = fg_shadow_own_version(rel, tuple->t_data) ? FG_SHADOW_HOW_OWN : how;
 		fg_batch_add(&archiver, tuple->t_data, tuple->t_len);
+	}
 	table_endscan(scan);
 	fg_batch_end(&archiver);
 	PopActiveSnapshot();
@@ -768,43 +929,4 @@ fg_shadow_of(Oid relid)
 	Oid			owner = fg_shadow_owner_of(relid);
 
 	return OidIsValid(owner) ? fg_catalog_get_shadow(owner) : InvalidOid;
-}
-
-
-/* ---------------------------------------------------------------------
- * The mark of a restore
- * ---------------------------------------------------------------------
- */
-
-static void
-fg_shadow_xact_ends(XactEvent event, void *arg)
-{
-	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE &&
-		event != XACT_EVENT_PARALLEL_PRE_COMMIT)
-		fg_restoring_level = 0;
-}
-
-static void
-fg_shadow_subxact_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB && fg_restoring_level >= GetCurrentTransactionNestLevel())
-		fg_restoring_level = 0;
-}
-
-/*
- * While true, rows are marked as archived by a restore.  Ends by itself with
- * the (sub)transaction, if that fails.
- */
-void
-fg_shadow_set_restoring(bool restoring)
-{
-	static bool registered = false;
-
-	if (!registered)
-	{
-		RegisterXactCallback(fg_shadow_xact_ends, NULL);
-		RegisterSubXactCallback(fg_shadow_subxact_ends, NULL);
-		registered = true;
-	}
-	fg_restoring_level = restoring ? GetCurrentTransactionNestLevel() : 0;
 }

@@ -9,7 +9,9 @@
 #define FG_SHADOW_H
 
 #include "postgres.h"
+#include "access/htup.h"
 #include "executor/tuptable.h"
+#include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
@@ -31,14 +33,27 @@ typedef struct FgShadowMeta
 	Oid			fg_relation;	/* regclass: the table that the statement named */
 	int32		fg_seq;			/* counts archiving statements in the transaction */
 	int16		fg_natts;		/* columns the table had then, dropped ones included */
-	char		fg_op;			/* "char": 'd'elete, 'u'pdate, 't'runcate, 'x' drop */
-	char		fg_how;			/* "char": 's'tatement, 'r'estore, 'a'pply worker */
+	char		fg_op;			/* "char": 'd'elete, 'u'pdate, 't'runcate, 'x' drop,
+								 * 'k' the new image of an updated key, 'c' a row
+								 * that stayed, before a column lost its values */
+	char		fg_how;			/* "char": 's'tatement, 'r'estore, 'a'pply worker,
+								 * 'i' any of them, of a row that this transaction
+								 * had put in itself */
 } FgShadowMeta;
+
+/* the column of fg_op */
+#define FG_SHADOW_OP_ATTNUM		7
 
 #define FG_SHADOW_OP_DELETE		'd'
 #define FG_SHADOW_OP_UPDATE		'u'
 #define FG_SHADOW_OP_TRUNCATE	't'
 #define FG_SHADOW_OP_DROP		'x'
+#define FG_SHADOW_OP_KEY		'k'
+#define FG_SHADOW_OP_COLUMN		'c'
+/* the condition of images that tell of a change of their row */
+#define FG_SHADOW_IS_CHANGE		"fg_op OPERATOR(pg_catalog.<>) 'k' AND fg_op OPERATOR(pg_catalog.<>) 'c'"
+
+#define FG_SHADOW_HOW_OWN		'i'
 
 /*
  * Makes the shadow of a protected relation, or brings the one it has into
@@ -70,13 +85,49 @@ extern List *fg_shadow_former_columns(Relation shadow, Oid owner, AttrNumber att
  * rel itself, or the partitioned table above it; images are converted where
  * the layouts differ.  All raise ZG013 if a row cannot be kept whole.
  */
-extern void fg_shadow_archive_store(Relation rel, Oid shadow_owner, Tuplestorestate *old, char op);
+/* Which rows of a statement's old ones its transaction had put in itself. */
+typedef struct FgOwnRows FgOwnRows;
+
+/* own: of the rows of "old", or NULL. */
+extern void fg_shadow_archive_store(Relation rel, Oid shadow_owner, Tuplestorestate *old, char op,
+									const FgOwnRows *own);
 extern void fg_shadow_archive_tuple(Relation rel, Oid shadow_owner, HeapTuple old, char op);
+/*
+ * The same for updates that may have changed keys.  Where one did, the new image
+ * is kept as well, with the old one's fg_seq, which no other row of the
+ * transaction has: so a restore finds the row that is meant.
+ */
+extern void fg_shadow_archive_updates(Relation rel, Oid shadow_owner, Tuplestorestate *old, Tuplestorestate *new,
+									  const FgOwnRows *own);
+extern void fg_shadow_archive_update(Relation rel, Oid shadow_owner, HeapTuple old, HeapTuple new);
+/* The columns that tell rows apart, as RelationGetIndexAttrBitmap(): of the
+ * primary key, else of the replica identity; NULL: none.  Palloc'd. */
+extern Bitmapset *fg_shadow_key_columns(Relation rel);
 /* Every row of rel (a plain table), as the latest committed state plus our own
  * changes show them; the caller holds AccessExclusiveLock.  Returns the rows. */
 extern int64 fg_shadow_archive_all(Relation rel, Oid shadow_owner, char op);
 
-/* While true, rows are marked as archived by a restore ('r'). */
+/* Had this transaction put in the row of which rel had that version? */
+extern bool fg_shadow_own_version(Relation rel, HeapTupleHeader version);
+/*
+ * Notes it of the next row that a statement on "named" updated or deleted, in a row
+ * trigger; the statement trigger takes the notes, if they are of as many rows as
+ * it has (else NULL), and frees them.
+ */
+extern void fg_shadow_own_note(Oid named, bool updated, bool own_version);
+extern FgOwnRows *fg_shadow_own_take(Oid named, bool updated, int64 n_rows);
+extern void fg_shadow_own_free(FgOwnRows *own);
+extern bool fg_shadow_own_row(const FgOwnRows *own, int64 row);
+extern void fg_shadow_own_setup(void);	/* once at load */
+
+/*
+ * While true, rows are marked as archived by a restore ('r').  Ends by itself with
+ * the (sub)transaction, if that fails.
+ */
 extern void fg_shadow_set_restoring(bool restoring);
+extern bool fg_shadow_restoring(void);
+/* Rows were archived in this transaction: its subtransactions will be kept. */
+extern void fg_shadow_note_archived(void);
+extern void fg_shadow_setup(void);	/* once at load */
 
 #endif							/* FG_SHADOW_H */

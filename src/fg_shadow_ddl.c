@@ -452,6 +452,27 @@ fg_comment_is(Oid shadow, AttrNumber attnum, const char *kind, int *origin)
 	return true;
 }
 
+/* Does a column of the shadow keep the values of a column that has gone? */
+static bool
+fg_shadow_lags(TupleDesc base, Relation shadow)
+{
+	TupleDesc	desc = RelationGetDescr(shadow);
+
+	/* only where some are not in their place */
+	if (desc->natts == base->natts + FG_SHADOW_N_META)
+		return false;
+	for (int i = FG_SHADOW_N_META; i < desc->natts; i++)
+	{
+		int			origin;
+
+		if (!TupleDescAttr(desc, i)->attisdropped &&
+			fg_comment_is(RelationGetRelid(shadow), i + 1, FG_CURRENT, &origin) &&
+			origin >= 1 && origin <= base->natts && TupleDescAttr(base, origin - 1)->attisdropped)
+			return true;
+	}
+	return false;
+}
+
 /* The quick look: does every column of the base table have its counterpart in its place? */
 static bool
 fg_shadow_in_step(Relation base, Relation shadow)
@@ -480,7 +501,7 @@ fg_shadow_in_step(Relation base, Relation shadow)
 			 (kept->atttypmod != -1 && kept->atttypmod != fg_column_typmod(att))))
 			return false;
 	}
-	return true;
+	return !fg_shadow_lags(base_desc, shadow);
 }
 
 static void
@@ -599,7 +620,8 @@ fg_sync_add(FgSync *sync, Form_pg_attribute att)
 		ereport(ERROR,
 				(errcode(ERRCODE_TOO_MANY_COLUMNS),
 				 errmsg("cannot add a column to archive %s", sync->table),
-				 errdetail("It has %d columns already, counting dropped ones.", MaxHeapAttributeNumber)));
+				 errdetail("It has %d columns already, counting dropped ones.", MaxHeapAttributeNumber),
+				 errhint("The change is possible while the table is protected with archive 'none'; the archive stays as it is then.")));
 
 	if (att->attisdropped)
 	{

@@ -92,7 +92,7 @@ fg_tally_end(void)
 }
 
 /* Sums of the server's counters for this transaction. */
-static void
+static inline void
 server_counts(Relation rel, int64 *deleted, int64 *updated)
 {
 	PgStat_TableXactStatus *level = NULL;
@@ -141,6 +141,16 @@ fg_tally_unseen_updates(const FgTally *tally, Relation rel)
 
 	server_counts(rel, &deleted, &updated);
 	return Max(updated - tally->updated.total, 0);
+}
+
+int64
+fg_tally_unseen(const FgTally *tally, Relation rel)
+{
+	int64		deleted;
+	int64		updated;
+
+	server_counts(rel, &deleted, &updated);
+	return Max(deleted + updated - tally->deleted.total - tally->updated.total, 0);
 }
 
 bool
@@ -196,4 +206,17 @@ fg_tally_merge_end(FgMergeTally *merge)
 	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
 		fg_counter_forget(&merge->seen[op]);
 	merge->begun = false;
+}
+
+bool
+fg_tally_inserted(Relation rel)
+{
+	PgStat_TableXactStatus *level = rel->pgstat_info ? rel->pgstat_info->trans : NULL;
+
+	for (; level != NULL; level = level->upper)
+	{
+		if (level->tuples_inserted > 0)
+			return true;
+	}
+	return false;
 }

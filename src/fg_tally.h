@@ -37,6 +37,8 @@ extern bool fg_tally_new(FgTally *tally, Relation rel, CmdType operation,
 						 int64 rows[FG_N_ROW_OPERATIONS]);
 /* Rows updated since the last call of fg_tally_new(), which may count them yet. */
 extern int64 fg_tally_unseen_updates(const FgTally *tally, Relation rel);
+/* The same with the rows deleted. */
+extern int64 fg_tally_unseen(const FgTally *tally, Relation rel);
 /* End of the transaction. */
 extern void fg_tally_end(void);
 
@@ -44,5 +46,8 @@ extern void fg_tally_merge_begin(FgMergeTally *merge);
 extern void fg_tally_merge_new(FgMergeTally *merge, const ModifyTableState *node,
 							   int64 rows[FG_N_ROW_OPERATIONS]);
 extern void fg_tally_merge_end(FgMergeTally *merge);	/* also if not begun */
+
+/* Has this transaction put rows into the relation, by the server's counters? */
+extern bool fg_tally_inserted(Relation rel);
 
 #endif							/* FG_TALLY_H */

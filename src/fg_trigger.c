@@ -3,18 +3,21 @@
  * fg_trigger.c
  *		fortress.guard(), the trigger function of protected tables.
  *
- * It archives old row images after DELETE and UPDATE, asks for permission
- * before TRUNCATE and archives the whole table then, and where the library was
- * not preloaded it asks fg_decide to refuse everything: the triggers stay on
- * the table whatever becomes of the configuration.  It does so, too, where they
- * stand on a table without a policy: unprotect() takes both away, so somebody has
- * got at the policy's row below SQL, or loaded only a part of a dump.
+ * It archives old row images after DELETE and UPDATE, where the statement does
+ * not do so itself (fg_executor_tap.c), asks for permission before TRUNCATE and
+ * archives the whole table then, and where the library was not preloaded it asks
+ * fg_decide to refuse everything: the triggers stay on the table whatever becomes
+ * of the configuration.  It does so, too, where they stand on a table without a
+ * policy: unprotect() takes both away, so somebody has got at the policy's row
+ * below SQL, or loaded only a part of a dump.
  *
  * Counting and limits are not its business (see fg_executor.c), except for rows
  * that replication applies.  These come without a statement, and one row
  * trigger is there for them alone: it counts them (fg_trigger_remote.c) and
  * archives them, and is silent about rows of statements, as the others are
- * about applied ones.
+ * about applied ones.  In a transaction that has put rows into the table a
+ * statement may switch it on for itself: then it only notes which rows those are,
+ * for the statement trigger (fg_shadow_own.c).
  *
  * Locks: the shadow's, after the base table's.
  *
@@ -89,15 +92,25 @@ static void
 archive_rows(const TriggerData *data, List *owners, FgOperation op)
 {
 	char		how = op == FG_OP_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
+	FgOwnRows  *own = NULL;
 	ListCell   *lc;
+
+	if (!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		own = fg_shadow_own_take(RelationGetRelid(data->tg_relation), op == FG_OP_UPDATE,
+								 tuplestore_tuple_count(data->tg_oldtable));
 
 	foreach(lc, owners)
 	{
-		if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		if (TRIGGER_FIRED_FOR_ROW(data->tg_event) && TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+			fg_shadow_archive_update(data->tg_relation, lfirst_oid(lc), data->tg_trigtuple, data->tg_newtuple);
+		else if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
 			fg_shadow_archive_tuple(data->tg_relation, lfirst_oid(lc), data->tg_trigtuple, how);
+		else if (data->tg_newtable != NULL)
+			fg_shadow_archive_updates(data->tg_relation, lfirst_oid(lc), data->tg_oldtable, data->tg_newtable, own);
 		else
-			fg_shadow_archive_store(data->tg_relation, lfirst_oid(lc), data->tg_oldtable, how);
+			fg_shadow_archive_store(data->tg_relation, lfirst_oid(lc), data->tg_oldtable, how, own);
 	}
+	fg_shadow_own_free(own);
 }
 
 /* Rows of a statement. */
@@ -122,6 +135,20 @@ guard_applied(const TriggerData *data, const FgRelation *entry)
 	archive_rows(data, owners, op);
 }
 
+/*
+ * The trigger for applied rows was switched on for a statement, to note which of
+ * its rows its transaction had put in.
+ */
+static void
+note_row(const TriggerData *data)
+{
+	HeapTupleHeader version = data->tg_trigtuple->t_data;
+
+	fg_shadow_own_note(data->tg_trigger->tgconstrrelid,
+					   TRIGGER_FIRED_BY_UPDATE(data->tg_event) || HeapTupleHeaderIndicatesMovedPartitions(version),
+					   fg_shadow_own_version(data->tg_relation, version));
+}
+
 /* An AFTER trigger was fired: is what was changed its business? */
 static void
 guard_changed(const TriggerData *data, const FgRelation *entry, FgOperation op)
@@ -130,6 +157,8 @@ guard_changed(const TriggerData *data, const FgRelation *entry, FgOperation op)
 	bool		applied = TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
 		fg_remote_applied(data->tg_trigtuple);
 
+	if (for_applied && !applied && OidIsValid(data->tg_trigger->tgconstrrelid))
+		note_row(data);
 	if (applied != for_applied)
 		return;
 	if (applied)

@@ -44,12 +44,12 @@
 #define SCRIPT				"fortress_guard--" FG_VERSION ".sql"
 
 static const char *const functions[] = {
-	"allow_drop_database", "approve_unlock", "archive_size", "archived_rows", "blocked_since", "drop_limit",
-	"enroll_totp", "exempt", "guard", "issue_token", "limit_rows", "lock", "protect", "protect_schema",
-	"reject_unlock", "request_unlock", "require_approval", "require_preload", "restore", "revoke_exemption",
-	"revoke_token", "set_limit", "set_mode", "shadow_of", "suggest_limits", "tree_of", "unlock",
-	"unlock_request", "unlock_totp", "unprotect", "unprotect_schema", "verify_audit", "verify_guard",
-	"window_use"
+	"allow_drop_database", "approve_unlock", "archive_size", "archived_rows", "blocked_since", "count_row",
+	"drop_limit", "enroll_totp", "exempt", "guard", "issue_token", "limit_rows", "lock", "preview_undo", "protect",
+	"protect_schema", "purge", "reject_unlock", "request_unlock", "require_approval", "require_preload",
+	"restore", "revoke_exemption", "revoke_token", "running", "set_limit", "set_mode", "shadow_of",
+	"suggest_limits", "tree_of", "undo", "undrop", "undrop_as", "unlock", "unlock_request", "unlock_totp",
+	"unprotect", "unprotect_schema", "verify_audit", "verify_guard", "window_use"
 };
 
 static const struct
@@ -69,6 +69,7 @@ static const struct
 	{"exemptions", RELKIND_VIEW, 0, NULL},
 	{"offenders", RELKIND_VIEW, 0, NULL},
 	{"policy", RELKIND_RELATION, 6, "policy_pkey"},
+	{"progress", RELKIND_VIEW, 0, NULL},
 	{"request", RELKIND_RELATION, 24, "request_pkey"},
 	{"request_id_seq", RELKIND_SEQUENCE, 0, NULL},
 	{"requests", RELKIND_VIEW, 0, NULL},
@@ -77,6 +78,7 @@ static const struct
 	{"schema_policy_id_seq", RELKIND_SEQUENCE, 0, NULL},
 	{"shadow", RELKIND_RELATION, 2, "shadow_pkey"},
 	{"status", RELKIND_VIEW, 0, NULL},
+	{"subtransaction", RELKIND_RELATION, 3, "subtransaction_pkey"},
 	{"token", RELKIND_RELATION, 16, "token_pkey"},
 	{"token", RELKIND_RELATION, 16, "token_hash_key"},
 	{"token", RELKIND_RELATION, 16, "token_request_key"},
@@ -84,7 +86,11 @@ static const struct
 	{"token_use", RELKIND_RELATION, 6, "token_use_pkey"},
 	{"tokens", RELKIND_VIEW, 0, NULL},
 	{"totp", RELKIND_RELATION, 8, "totp_pkey"},
-	{"totp_enrolments", RELKIND_VIEW, 0, NULL}
+	{"totp_enrolments", RELKIND_VIEW, 0, NULL},
+	{"trash", RELKIND_VIEW, 0, NULL},
+	{"trash_id_seq", RELKIND_SEQUENCE, 0, NULL},
+	{"trash_piece", RELKIND_RELATION, 11, "trash_piece_pkey"},
+	{"trash_table", RELKIND_RELATION, 9, "trash_table_pkey"}
 };
 
 /* what all queries begin with: the extension, its owner, the schema */
@@ -140,7 +146,7 @@ void
 fg_verify_schemas(FgFindings *findings)
 {
 	fg_verify_query(findings, "schemas", "They are there and have their owner.",
-					WITH_EXTENSION ", s AS (SELECT w.name, n.oid, n.nspowner, n.nspname FROM (VALUES ('fortress'), ('fortress_shadow')) w (name)"
+					WITH_EXTENSION ", s AS (SELECT w.name, n.oid, n.nspowner, n.nspname FROM (VALUES ('fortress'), ('fortress_shadow'), ('fortress_trash')) w (name)"
 					" LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.name) "
 					"SELECT 'schema ' || s.name, false, 'It is missing.',"
 					" 'Put it back with its tables from a backup, as " SCRIPT " has it.' FROM s WHERE s.oid IS NULL "
@@ -409,7 +415,7 @@ fg_verify_rights(FgFindings *findings)
 						   " UNION ALL SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.proacl, p.proowner, 'f', 'FUNCTION ' || p.oid::pg_catalog.regprocedure"
 						   "  FROM e JOIN pg_catalog.pg_proc p ON p.pronamespace = e.schema WHERE " IS_MEMBER("pg_catalog.pg_proc", "p.oid")
 						   " UNION ALL SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, n.nspacl, n.nspowner, 'n', 'SCHEMA ' || pg_catalog.quote_ident(n.nspname)"
-						   "  FROM e CROSS JOIN pg_catalog.pg_namespace n WHERE n.nspname IN ('fortress', 'fortress_shadow') AND " IS_MEMBER("pg_catalog.pg_namespace", "n.oid") "),"
+						   "  FROM e CROSS JOIN pg_catalog.pg_namespace n WHERE n.nspname IN ('fortress', 'fortress_shadow', 'fortress_trash') AND " IS_MEMBER("pg_catalog.pg_namespace", "n.oid") "),"
 						   " now AS (SELECT o.name, a.grantee, a.privilege_type, a.is_grantable FROM e CROSS JOIN o"
 						   "  CROSS JOIN pg_catalog.aclexplode(coalesce(o.acl, pg_catalog.acldefault(o.kind, o.owner))) a"
 						   "  WHERE a.grantee NOT IN (o.owner, e.extowner)),"
@@ -463,13 +469,13 @@ fg_verify_rights(FgFindings *findings)
 						   " pg_catalog.format('REVOKE ALL (%I) ON %s FROM %s;', a.attname, a.attrelid::pg_catalog.regclass,"
 						   "  (SELECT pg_catalog.string_agg(DISTINCT coalesce(who.name, x.grantee::pg_catalog.text), ', ') FROM pg_catalog.aclexplode(a.attacl) x LEFT JOIN who ON who.oid = x.grantee))"
 						   " FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
-						   " WHERE n.nspname IN ('fortress', 'fortress_shadow') AND a.attacl <> '{}' "
+						   " WHERE n.nspname IN ('fortress', 'fortress_shadow', 'fortress_trash') AND a.attacl <> '{}' "
 						   "UNION ALL SELECT pg_catalog.format('rights in schema %s', n.nspname), false,"
 						   " pg_catalog.format('%s gives default rights on what it makes there.', pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(f.defaclrole))),"
 						   " (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE ALL ON %s FROM %s;',"
 						   "  pg_catalog.pg_get_userbyid(f.defaclrole), n.nspname, CASE f.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' ELSE 'TYPES' END,"
 						   "  g.name), ' ') FROM (SELECT DISTINCT coalesce(who.name, x.grantee::pg_catalog.text) AS name FROM pg_catalog.aclexplode(f.defaclacl) x LEFT JOIN who ON who.oid = x.grantee) g)"
 						   " FROM pg_catalog.pg_default_acl f JOIN pg_catalog.pg_namespace n ON n.oid = f.defaclnamespace"
-						   " WHERE n.nspname IN ('fortress', 'fortress_shadow')");
+						   " WHERE n.nspname IN ('fortress', 'fortress_shadow', 'fortress_trash')");
 	fg_verify_query(findings, "rights", "They are as the extension's script gave them.", sql.data);
 }

@@ -47,6 +47,7 @@
 #include "fg_budget.h"
 #include "fg_catalog.h"
 #include "fg_policy.h"
+#include "fg_shadow.h"
 #include "fg_types.h"
 
 PG_FUNCTION_INFO_V1(fg_window_use_sql);
@@ -196,8 +197,12 @@ count_rows(Relation rel)
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
+		bool		isnull;
+
 		CHECK_FOR_INTERRUPTS();
-		rows++;
+		/* the new image of a key that was changed is no row that went */
+		if (DatumGetChar(slot_getattr(slot, FG_SHADOW_OP_ATTNUM, &isnull)) != FG_SHADOW_OP_KEY)
+			rows++;
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);

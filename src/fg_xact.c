@@ -7,7 +7,7 @@
  * Most transactions never touch a protected table.  Had every part its own
  * callback with the server, each of them would pay for all, so one callback
  * stands for them and returns at once unless a part has said that it has kept
- * something.
+ * something.  Sessions in which that never happens have none.
  *
  * Locks: none.
  *
@@ -17,7 +17,7 @@
 
 #include "fg_xact.h"
 
-#define MAX_PARTS	16
+#define MAX_PARTS	20
 
 static struct
 {
@@ -36,12 +36,6 @@ fg_xact_register(FgXactCallback on_xact, FgSubXactCallback on_subxact)
 	parts[n_parts].on_xact = on_xact;
 	parts[n_parts].on_subxact = on_subxact;
 	n_parts++;
-}
-
-void
-fg_xact_touch(void)
-{
-	touched = true;
 }
 
 static void
@@ -88,8 +82,15 @@ subxact_event(SubXactEvent event, SubTransactionId mine,
 }
 
 void
-fg_xact_setup(void)
+fg_xact_touch(void)
 {
-	RegisterXactCallback(xact_event, NULL);
-	RegisterSubXactCallback(subxact_event, NULL);
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(xact_event, NULL);
+		RegisterSubXactCallback(subxact_event, NULL);
+		registered = true;
+	}
+	touched = true;
 }

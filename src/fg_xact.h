@@ -24,6 +24,5 @@ extern void fg_xact_register(FgXactCallback on_xact, FgSubXactCallback on_subxac
 
 /* From now on this transaction's ends matter: the callbacks will run. */
 extern void fg_xact_touch(void);
-extern void fg_xact_setup(void);	/* once at load */
 
 #endif							/* FG_XACT_H */

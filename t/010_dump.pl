@@ -81,6 +81,29 @@ query('source', q{
 	SELECT fortress.protect_schema('safe', delete_rows => 7);
 	SELECT fortress.set_limit('sale', 'delete', 20, '1 day', 'table');
 	SELECT fortress.exempt('job', 'sale');
+	CREATE SCHEMA lost;
+	GRANT USAGE ON SCHEMA lost TO owner;
+	CREATE TYPE lost.mood AS ENUM ('good', 'bad');
+	CREATE TABLE lost.item (id serial PRIMARY KEY, m lost.mood DEFAULT 'good', k int CHECK (k > 0));
+	CREATE INDEX ON lost.item (m);
+	CREATE STATISTICS lost.item_stats ON m, k FROM lost.item;
+	CREATE TRIGGER same BEFORE UPDATE ON lost.item FOR EACH ROW EXECUTE FUNCTION same();
+	CREATE POLICY everything ON lost.item USING (true);
+	ALTER TABLE lost.item ENABLE ROW LEVEL SECURITY, OWNER TO owner;
+	GRANT SELECT ON lost.item TO job;
+	CREATE VIEW lost.good AS SELECT id FROM lost.item WHERE m = 'good';
+	CREATE TABLE lost.tree (id int, item int REFERENCES lost.item) PARTITION BY LIST (id);
+	CREATE TABLE lost.tree_1 PARTITION OF lost.tree FOR VALUES IN (1);
+	CREATE TABLE lost.tree_2 PARTITION OF lost.tree DEFAULT;
+	INSERT INTO lost.item (k) SELECT generate_series(1, 150);
+	INSERT INTO lost.tree SELECT i, i FROM generate_series(1, 120) i;
+	SELECT fortress.protect('lost.item'), fortress.protect('lost.tree');
+	BEGIN;
+	SELECT fortress.unlock(fortress.issue_token(operations => '{ddl}'));
+	DROP SCHEMA lost CASCADE;
+	COMMIT;
+	CREATE SCHEMA lost;
+	GRANT USAGE ON SCHEMA lost TO owner;
 	DELETE FROM listing WHERE id <= 3;
 	UPDATE sale SET v = 1 WHERE id <= 6;
 	BEGIN;
@@ -104,7 +127,7 @@ my $state_sql = q{
 	UNION ALL SELECT 'security', tablename::text, policyname::text, NULL, NULL, NULL FROM pg_policies
 	ORDER BY 1, 2, 3, 5, 6};
 my $content_sql = q{SELECT format('SELECT %L, count(*) FROM ONLY %s', c.oid::regclass, c.oid::regclass) FROM pg_class c
-	WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('public', 'alpha', 'safe', 'fortress_shadow') ORDER BY relname, c.oid::regclass::text \gexec};
+	WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('public', 'alpha', 'safe', 'fortress_shadow', 'fortress_trash') ORDER BY relname, c.oid::regclass::text \gexec};
 
 sub content
 {
@@ -142,6 +165,11 @@ sub is_loaded
 	is(attempt($db, 'GRANT SELECT ON fortress.token TO owner'), 'ZG011', "$how: rights as well");
 	is(attempt('postgres', "DROP DATABASE $db"), 'ZG005', "$how: the database stays");
 	is(query($db, "SELECT sum(rows) FROM fortress.restore('listing', until => now() - interval '1 second', filter => 'id <= 3')"), '3', "$how: what was archived comes back");
+	is(query($db, 'SELECT fortress.undrop(id) FROM fortress.trash ORDER BY table_name'), "lost.item\nlost.tree", "$how: and so does what was dropped");
+	is(query($db, q{SELECT (SELECT count(*) FROM lost.good), (SELECT count(*) FROM lost.tree_2), relrowsecurity, relowner::regrole, has_table_privilege('job', oid, 'SELECT'),
+		(SELECT count(*) FROM pg_constraint WHERE confrelid = c.oid AND conparentid = 0 AND convalidated) FROM pg_class c WHERE oid = 'lost.item'::regclass}),
+		'150|119|t|owner|t|1', "$how: with all that it had");
+	like(attempt($db, "DELETE FROM $_ WHERE id > 0"), qr/^ZG00[12]$/, "$how: DELETE FROM $_") for qw(lost.item lost.tree_2);
 	return;
 }
 
@@ -236,8 +264,20 @@ my $token = query($over, "SELECT fortress.issue_token(operations => '{admin,ddl,
 	$err = '';
 	IPC::Run::run([ 'env', 'PGHOST=' . $node->host, 'PGPORT=' . $node->port, 'pg_restore', '--clean', '--if-exists', '-d', $over, "$dir/custom" ],
 		'<', \$in, '>', \$out, '2>', \$err);
+	like($err, qr/cannot drop extension fortress_guard because other objects depend on it/, 'nor with a token, which brings the tables to the trash');
+}
+new_database('over_again');
+$over = 'over_again';
+run_ok([ @restore, '-d', $over, "$dir/custom" ], 'one more');
+query($over, q{SELECT fortress.unprotect_schema('safe'); SELECT fortress.unprotect(relation) FROM fortress.policy;});
+$token = query($over, "SELECT fortress.issue_token(operations => '{admin,truncate,delete,update}', uses => NULL)");
+{
+	local $ENV{PGOPTIONS} = "-c fortress.token=$token";
+	$err = '';
+	IPC::Run::run([ 'env', 'PGHOST=' . $node->host, 'PGPORT=' . $node->port, 'pg_restore', '--clean', '--if-exists', '-d', $over, "$dir/custom" ],
+		'<', \$in, '>', \$out, '2>', \$err);
 	# PostgreSQL itself stumbles over primary keys of partitions here
-	is(join("\n", grep { !/cannot drop inherited constraint/ } $err =~ /^pg_restore: error: (.*)$/mg), '', 'with a token in PGOPTIONS it can');
+	is(join("\n", grep { !/cannot drop inherited constraint/ } $err =~ /^pg_restore: error: (.*)$/mg), '', 'when its tables are released, with a token in PGOPTIONS it can');
 }
 is(query($over, $state_sql), $state, 'all is there again');
 is(content($over), $content, 'with its rows');

@@ -60,7 +60,7 @@ CREATE POLICY nothing ON account USING (false);
 -- event: observed
 -- setup: SELECT fortress.set_mode('shop.account', 'audit');
 -- check: SELECT to_regclass('shop.account') IS NULL
--- check: SELECT (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %s', oid::regclass), false, true, '')))[1]::text = '30' FROM pg_class WHERE relnamespace = 'fortress_shadow'::regnamespace AND relname LIKE 'account%' AND relkind = 'r'
+-- check: SELECT (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %s', oid::regclass), false, true, '')))[1]::text = '30' FROM pg_class WHERE relnamespace = 'fortress_trash'::regnamespace AND relname LIKE 'account%' AND relkind = 'r'
 DROP TABLE account;
 
 -- case: audit mode: rolled back, nothing has happened

@@ -25,7 +25,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace('fortress_sha
 SELECT format('SELECT %L || (to_jsonb(t) - ''uses'')::text FROM %s t', 'guard ' || c.relname || ' ', c.oid::regclass)
 FROM pg_class c
 WHERE c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace('fortress')
-	AND c.relname NOT IN ('audit_log', 'token_use') \gexec
+	AND c.relname NOT IN ('audit_log', 'token_use', 'subtransaction') \gexec
 
 -- The relations of the shop, of the guard and of its archives
 CREATE TEMP VIEW watched AS

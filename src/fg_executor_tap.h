@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * fg_executor_tap.h
+ *		Archiving the rows of a plain DELETE or UPDATE while it runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FG_EXECUTOR_TAP_H
+#define FG_EXECUTOR_TAP_H
+
+#include "postgres.h"
+#include "nodes/execnodes.h"
+
+typedef struct FgTap FgTap;
+
+/*
+ * Takes the archiving of a node's rows over from the guard's trigger; they go
+ * to the shadow of "owner".  NULL, and nothing changed, where that can't be
+ * done: then the trigger archives.  The result lives in the query's context.
+ */
+extern FgTap *fg_tap_begin(ModifyTableState *node, Oid owner);
+/*
+ * What follows is told how many rows the node has deleted and updated so far, as
+ * the server counts.
+ *
+ * The node is about to be given this row.
+ */
+extern void fg_tap_give(FgTap *tap, TupleTableSlot *slot, int64 changes);
+/* The node has done with the row that it was given, if it was. */
+extern void fg_tap_take(FgTap *tap, int64 changes);
+/* Somebody else's statement begins while the node works on its row. */
+extern void fg_tap_nested(FgTap *tap, int64 changes);
+/* Archives what is left.  Raises ZG013 if that makes another number in all. */
+extern void fg_tap_end(FgTap *tap, int64 changes);
+
+#endif							/* FG_EXECUTOR_TAP_H */
