@@ -50,10 +50,13 @@ OBJS = \
 	src/fg_ddl_trash.o \
 	src/fg_ddl_type.o \
 	src/fg_decide.o \
+	src/fg_decide_account.o \
+	src/fg_decide_note.o \
 	src/fg_enact.o \
 	src/fg_event.o \
 	src/fg_executor.o \
 	src/fg_executor_admin.o \
+	src/fg_executor_begin.o \
 	src/fg_executor_inserted.o \
 	src/fg_executor_key.o \
 	src/fg_executor_tap.o \
@@ -75,6 +78,7 @@ OBJS = \
 	src/fg_restore.o \
 	src/fg_purge.o \
 	src/fg_restore_direct.o \
+	src/fg_restore_entries.o \
 	src/fg_restore_fkey.o \
 	src/fg_restore_image.o \
 	src/fg_restore_keys.o \
@@ -93,6 +97,7 @@ OBJS = \
 	src/fg_statement_lex.o \
 	src/fg_trash.o \
 	src/fg_trash_expire.o \
+	src/fg_trash_kin.o \
 	src/fg_trash_place.o \
 	src/fg_trash_save.o \
 	src/fg_trash_undrop.o \
@@ -112,6 +117,11 @@ OBJS = \
 
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter -Wno-sign-compare
+
+comma := ,
+# functions of the library call each other directly, as nobody replaces one
+PG_CFLAGS += -fno-semantic-interposition
+SHLIB_LINK = $(if $(filter linux,$(PORTNAME)),-Wl$(comma)-Bsymbolic-functions)
 
 # every test of sql/ is run, in the order of the alphabet
 REGRESS = $(sort $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql)))

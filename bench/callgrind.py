@@ -44,7 +44,7 @@ def lines_of(pieces, warm, count):
         form = piece.form.replace('\n', ' ')
         lines += [piece.before] if piece.before else []
         if piece.rows:
-            lines += [piece.warm, MARK, form, MARK]
+            lines += [piece.warm.replace('\n', ' '), MARK, form, MARK]
             continue
         lines += [form % i for i in range(1, 1 + warm)] + [MARK]
         lines += [form % i for i in range(1 + warm, 1 + warm + count)] + [MARK]

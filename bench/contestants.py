@@ -10,7 +10,7 @@ import server
 
 # As many as the guard keeps of each row: when, in which transaction, who.
 BY_HAND = '''
-CREATE TABLE {t}_by_hand (LIKE {t}, at_ timestamptz, xid_ xid8, actor_ name);
+CREATE TABLE {t}_by_hand (LIKE {t} INCLUDING STORAGE, at_ timestamptz, xid_ xid8, actor_ name);
 '''
 
 CTE_DELETE = '''WITH d AS (DELETE FROM {t} WHERE {where} RETURNING *)

@@ -5,7 +5,6 @@ grows by itself (partitions, wide rows, sessions), it is measured beside it.
 """
 
 import argparse
-import re
 import statistics
 import sys
 import time
@@ -15,9 +14,12 @@ from callgrind import KEYS
 from contest import clone, drop, table_script, template
 from figures import Goal, Table, megabytes, spread
 from server import EXTENSIONS, NOISE, SERVERS, Failure, Session, private_memory, stop_all, write_readable
+from waits import Wait, Waits
 
 PLAIN, GUARDED = SERVERS['plain'], SERVERS['guarded']
 PAIR = ((PLAIN, ''), (GUARDED, contestants.BOTH.care))
+# a copy of each old row has to be written, whoever does it
+KEEPERS = (contestants.PLAIN, contestants.CTE, contestants.BOTH)
 
 TOPICS = ('tables', 'sessions', 'limits', 'wide', 'partitions', 'shadow', 'memory', 'audit')
 
@@ -156,37 +158,37 @@ class Growth:
             if care:
                 server.sql('sessions', care.format(t='t') +
                            "SELECT fortress.set_limit('t', 'update', 1000000000, '1 hour', 'table');")
+        hindrance = Waits.hindrance()
         for count in self.options.sessions:
-            samples = {PLAIN: [], GUARDED: []}
-            waits = []
-            for i in range(max(1, self.options.rounds - 2)):
-                for server in (PLAIN, GUARDED) if i % 2 == 0 else (GUARDED, PLAIN):
-                    self.table.note('%d sessions, server %s' % (count, server.name))
-                    server.sql('sessions', 'VACUUM t; CHECKPOINT;')
-                    seconds, waiting = self.crowd(server, script, count)
-                    samples[server].append(seconds)
-                    if server is GUARDED:
-                        waits.append(waiting)
             what = 'sessions, a window for all: %d' % count
+            samples = {PLAIN: [], GUARDED: []}
+            for i in range(self.options.rounds):
+                for server in (PLAIN, GUARDED) if i % 2 == 0 else (GUARDED, PLAIN):
+                    samples[server].append(1 / self.crowd(server, script, count))
             self.tell(what, 'from one single-row UPDATE to the next', 'us', 1e6, samples[GUARDED], samples[PLAIN])
-            self.table.figure(what, "of its sessions wait for a lock of the guard", 100 * statistics.median(waits), '%')
+            if not hindrance:
+                self.waits(what, script, count)
+        if hindrance:
+            self.table.say(hindrance)
 
     def crowd(self, server, script, count):
-        """pgbench; seconds from one transaction to the next, and which part of the sessions waited for the guard."""
-        watcher = Session(server, 'sessions')
-        # what psql repeats while pgbench runs
-        watcher.process.stdin.write(
-            "SELECT count(*) FILTER (WHERE wait_event_type = 'LWLock' AND wait_event LIKE 'fortress_guard%%'), count(*) "
-            "FROM pg_stat_activity WHERE application_name = 'pgbench' AND state = 'active' \\watch %g\n" % 0.1)
-        watcher.process.stdin.flush()
-        tps, _ = server.pgbench('sessions', '-n', '-M', 'prepared', '-c', str(count), '-j', '2',
-                                '-T', str(self.options.seconds), '-f', script)
-        watcher.process.terminate()
-        seen = [tuple(int(n) for n in line.split('|')) for line in watcher.process.stdout if re.match(r'\d+\|\d+$', line)]
-        watcher.close()
-        if not seen:
-            raise Failure('nobody was seen working')
-        return 1 / tps, sum(waiting for waiting, _ in seen) / max(1, sum(active for _, active in seen))
+        """pgbench; transactions a second."""
+        self.table.note('%d sessions, server %s' % (count, server.name))
+        server.sql('sessions', 'VACUUM t; CHECKPOINT;')
+        return server.pgbench('sessions', '-n', '-M', 'prepared', '-c', str(count), '-j', '2', '-T', str(self.options.seconds),
+                              '-f', script)[0]
+
+    def waits(self, what, script, count):
+        """How long the sessions waited for the lock of their window, beside who waits for a write of the log."""
+        with Waits() as waits:
+            transactions = self.crowd(GUARDED, script, count) * self.options.seconds
+            found = waits.end()
+        for name, lock in (('fortress_guard', "the guard's lock"), ('WALWrite', 'a write of the log')):
+            times = found.get(name, Wait([]))
+            self.table.figure(what, 'of 1000 transactions wait for ' + lock, 1000 * len(times.times) / transactions, '')
+            for title, part in (('median', 0.5), ('99th percentile', 0.99)):
+                self.table.figure(what, 'wait for %s, %s' % (lock, title), 1e6 * times.at(part), 'us')
+            self.table.figure(what, 'all waits for %s, for one transaction' % lock, 1e6 * sum(times.times) / transactions, 'us')
 
     def limits(self):
         """Windows of one table, each of another length."""
@@ -220,28 +222,29 @@ class Growth:
                    ', '.join('substr(v.long, %d, 10000)' % (1 + i * 10000) for i in range(10)), number // 100))
         warm = ("SELECT pg_prewarm('t'), pg_prewarm('t_pkey');"
                 "SELECT pg_prewarm(reltoastrelid) FROM pg_class WHERE oid = 't'::regclass AND reltoastrelid <> 0;"
-                'UPDATE t SET n = n + 1 WHERE id = -1; DELETE FROM t WHERE id = -1; CHECKPOINT;')
+                'UPDATE t SET price = price + 1 WHERE id = -1; DELETE FROM t WHERE id = -1; CHECKPOINT;')
         for number_of, (what, columns, values, rows) in enumerate(shapes):
             base = 'wide%d' % number_of
             storage = ''.join('ALTER TABLE t ALTER %s SET STORAGE external;' % column.split()[0]
                               for column in columns.split(', ') if column.endswith('text'))
-            script = ('CREATE TABLE t (id bigint PRIMARY KEY, n int, %s); %s INSERT INTO t SELECT i, 0, %s FROM '
+            script = ('CREATE TABLE t (id bigint PRIMARY KEY, price int, %s); %s INSERT INTO t SELECT i, 0, %s FROM '
                       "(SELECT string_agg(md5(g::text), '') AS long FROM generate_series(1, 3125) g) v, generate_series(1, %d) i;"
                       'VACUUM (FREEZE, ANALYZE) t;' % (columns, storage, values, max(rows, 5)))
             for server, _ in PAIR:
                 template(server, base, script, EXTENSIONS)
-            for kind, statement in (('UPDATE', 'UPDATE t SET n = n + 1 WHERE id > 0;'), ('DELETE', 'DELETE FROM t WHERE id > 0;')):
-                samples = {PLAIN: [], GUARDED: []}
-                memory = {PLAIN: 0, GUARDED: 0}
+            for kind in ('update', 'delete'):
+                samples = {contestant: [] for contestant in KEEPERS}
+                memory = dict.fromkeys(KEEPERS, 0)
                 for i in range(self.options.rounds):
-                    for server, care in PAIR if i % 2 == 0 else PAIR[::-1]:
-                        with clone(server, base) as session:
-                            session.run((care.format(t='t') if care else '') + warm)
-                            result = session.measure(statement)
-                        samples[server].append(result.wall)
-                        memory[server] = max(memory[server], result.memory)
-                self.tell(what, '%s of %d rows, archived' % (kind, max(rows, 5)), 'ms', 1000, samples[GUARDED], samples[PLAIN],
-                          memory=megabytes(memory[GUARDED]))
+                    for contestant in KEEPERS[i % len(KEEPERS):] + KEEPERS[:i % len(KEEPERS)]:
+                        with clone(contestant.server, base) as session:
+                            session.run(contestant.set_up('t') + warm)
+                            result = session.measure(contestant.statement(kind, 't', 'id > 0') + ';')
+                        samples[contestant].append(result.wall)
+                        memory[contestant] = max(memory[contestant], result.memory)
+                for contestant in KEEPERS[1:]:
+                    self.tell(what, '%s of %d rows, %s' % (kind.upper(), max(rows, 5), contestant.name), 'ms', 1000,
+                              samples[contestant], samples[KEEPERS[0]], memory=megabytes(memory[contestant]))
 
     def partitions(self):
         """Partitions of the table."""

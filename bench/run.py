@@ -19,6 +19,15 @@ PLAIN, GUARDED, AUDITED = (SERVERS[name] for name in ('plain', 'guarded', 'audit
 
 # of whom statements that destroy nothing are counted, too
 HARMLESS = ('plain', 'audited', 'unprotected', 'lean', 'both', 'plain_parts', 'both_parts')
+# of whom statements of many rows are counted
+COUNTED = ('plain', 'cte', 'unprotected', 'one_limit', 'lean', 'limits', 'kept', 'both', 'permitted', 'plain_parts', 'lean_parts',
+           'both_parts')
+# what is judged in instructions: {(kind, contestant): goal}
+INSTRUCTION_GOALS = {('UPDATE', 'one_limit'): 1.05, ('UPDATE', 'lean'): 1.05, ('UPDATE', 'both'): 1.15,
+                     ('DELETE', 'one_limit'): 1.05, ('DELETE', 'lean'): 1.05, ('DELETE', 'kept'): 1.15,
+                     ('DELETE', 'both'): 1.15,
+                     ('many DELETE', 'one_limit'): 1.02, ('many DELETE', 'lean'): 1.02, ('many DELETE', 'kept'): 2.0,
+                     ('many DELETE', 'both'): 2.0, ('many UPDATE', 'both'): 1.4}
 
 SECTIONS = ('bulk', 'single', 'instructions', 'refuse', 'restore', 'drop', 'size', 'tables', 'sessions')
 
@@ -47,6 +56,7 @@ def arguments(argv):
     options.partitions = 10 if options.small else 100
     options.warm = 20 if options.small else 60
     options.statements = 20 if options.small else 500
+    options.many = 500 if options.small else 20000
     options.seconds = 1 if options.small else 8
     options.section = options.section or list(SECTIONS)
     for section in options.section:
@@ -181,10 +191,14 @@ class Bench:
             of_few = contestant in (contestants.PLAIN, contestants.UNPROTECTED)
             for copy in 'abcde'[:1 if self.options.small or not of_few else 5]:
                 pieces[contestant.server.name] += self.count_in(contestant, contestant.table + copy, rows)
+            if contestant.key in COUNTED:
+                pieces[contestant.server.name] += self.count_many(contestant, self.options.many)
         stop_all()
         broken = {}
         for server in self.servers:
             self.table.note('instructions of the server ' + server.name)
+            # what one statement leaves behind in memory, the next one meets: so like follows like
+            pieces[server.name].sort(key=lambda piece: piece.name)
             try:
                 callgrind.count(server, 'counted', pieces[server.name], self.options.warm,
                                 self.options.statements)
@@ -193,11 +207,10 @@ class Bench:
         found = {}
         for piece in (piece for of in pieces.values() for piece in of):
             found.setdefault((piece.name, piece.contestant.key), []).append(piece.instructions)
-        for kind in ('SELECT', 'INSERT', 'UPDATE', 'DELETE'):
+        for kind in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'many UPDATE', 'many DELETE'):
             for contestant in chosen:
-                if (kind, contestant.key) not in found:
-                    continue
-                self.instruction_row(kind, contestant, found, broken.get(contestant.server.name))
+                if (kind, contestant.key) in found:
+                    self.instruction_row(kind, contestant, found, broken.get(contestant.server.name))
         for server in self.servers:
             server.start()
 
@@ -219,9 +232,27 @@ class Bench:
                 pieces.append(piece)
         return pieces
 
+    @staticmethod
+    def count_many(contestant, rows):
+        """Tables of a contestant, and statements of all their rows."""
+        pieces = []
+        for kind in ('update', 'delete'):
+            name = contestant.table + kind
+            contestant.server.sql('counted', 'SET client_min_messages = error;\n' +
+                                  table_script(name, rows, 50 if kind == 'update' else 100, contestant.partitions) +
+                                  contestant.set_up(name) + 'VACUUM (FREEZE, ANALYZE) %s;\n' % name)
+            piece = callgrind.Piece('many ' + kind.upper(), contestant.statement(kind, name, 'id > 0'), rows=rows,
+                                    warm=contestant.statement(kind, name, 'id = -1'))
+            piece.contestant = contestant
+            pieces.append(piece)
+        return pieces
+
     def instruction_row(self, kind, contestant, found, why):
         """One of them."""
-        work = 'single-row %s by key, instructions' % kind
+        if kind.startswith('many '):
+            work = '%s of %d rows, instructions for one' % (kind[5:], self.options.many)
+        else:
+            work = 'single-row %s by key, instructions' % kind
         own = found[kind, contestant.key]
         base = contestants.baseline_of(contestant)
         other = found[kind, base.key] if base else own
@@ -232,15 +263,11 @@ class Bench:
         own, other = statistics.median(own), statistics.median(other)
         if base:
             more['ratio'] = '%.3f' % (own / other)
-            goal = None
-            if kind in ('UPDATE', 'DELETE'):
-                goal = {'lean': Goal(1.05), 'one_limit': Goal(1.05), 'both': Goal(1.15)}.get(contestant.key)
-                if contestant.key == 'kept' and kind == 'DELETE':
-                    goal = Goal(1.15)
-            if goal:
+            if (kind, contestant.key) in INSTRUCTION_GOALS:
+                goal = Goal(INSTRUCTION_GOALS[kind, contestant.key])
                 more.update(goal=goal, met=goal.met(own / other))
         self.table.figure(work, contestant.name, own, '', **more)
-        if contestant is contestants.UNPROTECTED:
+        if contestant is contestants.UNPROTECTED and not kind.startswith('many '):
             goal = Goal(60 if kind == 'SELECT' else 300, 'median')
             self.table.judged(work, contestant.name + ', more than plain', own - other, '', goal)
 
@@ -287,7 +314,7 @@ class Bench:
         try:
             time.sleep(self.options.seconds)
         finally:
-            refused = flood.end('ZG003')
+            refused = flood.end(('ZG003',))
         took = time.monotonic() - began
         wait_until('run', 'SELECT (%s) >= %d' % (BLOCKED, before + refused))
         found = int(GUARDED.one('run', BLOCKED + ';')) - before

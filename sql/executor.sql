@@ -424,8 +424,13 @@ SELECT count(*) FROM spare WHERE n = 2;
 -- a window slides
 SELECT fortress.set_limit('spare', 'delete', 100, '2 hours', 'table');
 SELECT fortress.set_limit('spare', 'delete', 3, '1 second', 'table');
-DELETE FROM spare WHERE id BETWEEN 201 AND 203;
-SELECT pg_sleep(2.5);
+DELETE FROM spare WHERE id = 201;
+SELECT pg_sleep(0.7);
+DELETE FROM spare WHERE id IN (202, 203);
+SELECT pg_sleep(0.5);
+SELECT coalesce(max(used), 0) <= 2 AS the_first_has_expired FROM fortress.window_use('spare') WHERE per = '00:00:01';
+SELECT pg_sleep(1.5);
+SELECT count(*) FROM fortress.window_use('spare') WHERE per = '00:00:01';
 DELETE FROM spare WHERE id BETWEEN 204 AND 206;
 -- what was refused and swallowed counts toward windows until the transaction ends
 SELECT fortress.set_limit('spare', 'delete', 10, '3 hours', 'table');

@@ -170,6 +170,70 @@ SELECT * FROM results;
 SELECT * FROM fortress.verify_audit() WHERE NOT ok;
 SELECT event, operation, relation, rows, count(*) FROM fortress.audit_log WHERE id > :last GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
 
+--
+-- What was found to be under no policy is asked again when that changes: by this
+-- session, taken back by a savepoint, and by becoming part of something else
+--
+CREATE TABLE unwatched (id int PRIMARY KEY, v int);
+INSERT INTO unwatched SELECT generate_series(1, 40);
+DELETE FROM unwatched WHERE id = 1;
+DELETE FROM unwatched WHERE id BETWEEN 2 AND 9;
+BEGIN;
+SAVEPOINT s;
+SELECT fortress.protect('unwatched', delete_rows => 2);
+DELETE FROM unwatched WHERE id BETWEEN 10 AND 12;
+ROLLBACK TO s;
+DELETE FROM unwatched WHERE id BETWEEN 10 AND 12;
+COMMIT;
+CREATE TABLE above (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);
+SELECT fortress.protect('above', delete_rows => 2, archive => 'none');
+DELETE FROM unwatched WHERE id = 13;
+ALTER TABLE above ATTACH PARTITION unwatched FOR VALUES FROM (0) TO (100);
+DELETE FROM unwatched WHERE id BETWEEN 14 AND 16;
+DELETE FROM unwatched WHERE id = 14;
+INSERT INTO unwatched VALUES (15, 1), (16, 1), (17, 1) ON CONFLICT (id) DO NOTHING;
+UPDATE unwatched SET v = 2 WHERE id = 15;
+SELECT fortress.unprotect('above');
+DELETE FROM unwatched WHERE id BETWEEN 14 AND 16;
+SELECT count(*) FROM unwatched;
+
+--
+-- Where the guard's triggers have nothing to do, others that come later fire all
+-- the same, foreign keys among them
+--
+CREATE TABLE lean (id int PRIMARY KEY, v int);
+INSERT INTO lean SELECT generate_series(1, 40), 0;
+SELECT fortress.protect('lean', archive => 'none', delete_rows => 10);
+DELETE FROM lean WHERE id = 1;
+UPDATE lean SET v = 1 WHERE id = 2;
+CREATE TABLE told (what text);
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO told VALUES (TG_LEVEL || ' ' || TG_OP);
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER tell AFTER DELETE OR UPDATE ON lean FOR EACH ROW EXECUTE FUNCTION tell();
+DELETE FROM lean WHERE id = 2;
+UPDATE lean SET v = 1 WHERE id = 3;
+DROP TRIGGER tell ON lean;
+DELETE FROM lean WHERE id = 3;
+CREATE TRIGGER tell AFTER DELETE OR UPDATE ON lean FOR EACH STATEMENT EXECUTE FUNCTION tell();
+DELETE FROM lean WHERE id = 4;
+DROP TRIGGER tell ON lean;
+DELETE FROM lean WHERE id = 5;
+TABLE told;
+CREATE TABLE leaf (id int REFERENCES lean ON DELETE CASCADE);
+INSERT INTO leaf SELECT generate_series(6, 40);
+DELETE FROM lean WHERE id = 6;
+SELECT fortress.protect('leaf', archive => 'none', delete_rows => 3);
+DELETE FROM lean WHERE id BETWEEN 7 AND 9;
+DELETE FROM lean WHERE id BETWEEN 10 AND 13;
+SELECT (SELECT count(*) FROM lean) AS lean, (SELECT count(*) FROM leaf) AS leaf;
+MERGE INTO lean USING generate_series(39, 42) i ON id = i WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (i, 2);
+SELECT (SELECT count(*) FROM lean) AS lean, (SELECT count(*) FROM leaf) AS leaf;
+SELECT fortress.unprotect('lean'), fortress.unprotect('leaf');
+
 SELECT fortress.unprotect('target'), fortress.unprotect('mine'), fortress.unprotect('parted');
 SELECT fortress.unprotect(t) FROM unnest('{plain,by_trigger,by_column}'::regclass[]) t;
 SET client_min_messages = error;

@@ -268,7 +268,7 @@ COMMIT;
 SELECT relation, operation, rows, conflicts FROM fortress.undo(:'xid') ORDER BY 1, 2;
 SELECT count(*) AS nodes, count(parent) AS parents, count(friend) AS friends, count(link) AS links FROM node;
 
--- Partitions: by the leaf's name the statement, by the root's the trigger; an archive with an index; limits
+-- Partitions, by the leaf's name and by the root's; an archive with an index; limits
 CREATE TABLE parted (id int, n int) PARTITION BY RANGE (id);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (1) TO (100);
 CREATE TABLE parted_2 (n int, id int);

@@ -160,7 +160,7 @@ auditor_subxact(SubXactEvent event, int level)
 void
 fg_auditor_setup(void)
 {
-	fg_xact_register(auditor_xact, auditor_subxact);
+	fg_xact_register(auditor_xact, auditor_subxact, FG_XACT_EARLY);
 }
 
 /* ----------------------------------------------------------------

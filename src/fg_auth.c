@@ -165,6 +165,7 @@ find_exemption(FgOperation op, Oid relid, Oid role, int64 rows, FgPermission *fo
 			entry = MemoryContextAllocZero(TopTransactionContext, sizeof(FgExempted));
 			entry->id = row->id;
 			fg_counter_init(&entry->rows, NULL, NULL);
+			fg_xact_touch();
 			dlist_push_tail(&exempted, &entry->link);
 		}
 		entry->max_rows = row->max_rows;
@@ -368,6 +369,6 @@ end_subtransaction(SubXactEvent event, int level)
 void
 fg_auth_setup(void)
 {
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, 0);
 	fg_auth_token_setup();
 }

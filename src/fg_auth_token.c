@@ -656,6 +656,8 @@ end_transaction(XactEvent event)
 {
 	dlist_mutable_iter iter;
 
+	if (dlist_is_empty(&grants) && dlist_is_empty(&uses))
+		return;
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
@@ -740,5 +742,5 @@ end_subtransaction(SubXactEvent event, int level)
 void
 fg_auth_token_setup(void)
 {
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, FG_XACT_EARLY | FG_XACT_ROWS);
 }

@@ -28,6 +28,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "common/int.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -42,6 +43,7 @@
 #include "fg_xact.h"
 
 #define N_CHAINS			256
+#define N_RECENT			16	/* windows whose hash is kept at hand */
 
 /* what the running transaction has reserved in one window */
 typedef struct FgReservation
@@ -55,8 +57,9 @@ typedef struct FgReservation
 	struct FgReservation *next; /* next of this transaction */
 } FgReservation;
 
-/* reservations of this transaction, in TopTransactionContext */
+/* reservations of this transaction: the first one, others in TopTransactionContext */
 static FgReservation *reservations = NULL;
+static FgReservation first_reservation;
 static FgReservation *chains[N_CHAINS];
 
 static void require_shared(void);
@@ -112,6 +115,17 @@ fg_budget_key(FgWindowKey *key, Oid relid, FgOperation op, FgBy by, int64 interv
 	}
 }
 
+/* memcmp() for what a transaction asks most: a key is five words. */
+static inline bool
+same_key(const FgWindowKey *a, const FgWindowKey *b)
+{
+	const uint64 *x = (const uint64 *) a;
+	const uint64 *y = (const uint64 *) b;
+
+	StaticAssertStmt(sizeof(FgWindowKey) == 5 * sizeof(uint64), "a key is five words");
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+}
+
 static FgReservation *
 reservation_find(const FgWindowKey *key, uint32 hashcode)
 {
@@ -121,24 +135,55 @@ reservation_find(const FgWindowKey *key, uint32 hashcode)
 		 reservation != NULL;
 		 reservation = reservation->chain)
 	{
-		if (reservation->hashcode == hashcode &&
-			memcmp(&reservation->key, key, sizeof(FgWindowKey)) == 0)
+		if (reservation->hashcode == hashcode && same_key(&reservation->key, key))
 			break;
 	}
 	return reservation;
 }
 
+/* Most sessions ask for the same few windows again and again. */
+static uint32
+window_hash(const FgWindowKey *key)
+{
+	static struct
+	{
+		FgWindowKey key;
+		uint32		hash;
+		bool		known;
+	}			recent[N_RECENT];
+	int			place = murmurhash32(key->relid ^ (uint32) key->interval ^ (key->op << 8) ^ key->by) % N_RECENT;
+
+	if (!recent[place].known || !same_key(&recent[place].key, key))
+	{
+		recent[place].hash = get_hash_value(fg_windows, key);
+		recent[place].key = *key;
+		recent[place].known = true;
+	}
+	return recent[place].hash;
+}
+
 static FgReservation *
 reservation_get(const FgWindowKey *key)
 {
-	uint32		hashcode = get_hash_value(fg_windows, key);
-	FgReservation *reservation = reservation_find(key, hashcode);
+	FgReservation *reservation;
+	uint32		hashcode;
 
-	if (reservation != NULL)
-		return reservation;
+	/* the transaction's first is mostly the one that the last transaction had */
+	if (reservations == NULL && same_key(&first_reservation.key, key))
+		hashcode = first_reservation.hashcode;
+	else
+	{
+		hashcode = window_hash(key);
+		reservation = reservation_find(key, hashcode);
+		if (reservation != NULL)
+			return reservation;
+	}
 
-	reservation = (FgReservation *) MemoryContextAlloc(TopTransactionContext,
-													   sizeof(FgReservation));
+	if (reservations == NULL)
+		reservation = &first_reservation;
+	else
+		reservation = (FgReservation *) MemoryContextAlloc(TopTransactionContext,
+														   sizeof(FgReservation));
 	reservation->key = *key;
 	reservation->hashcode = hashcode;
 	reservation->window = NULL;
@@ -233,7 +278,7 @@ fg_budget_give_back(const FgWindowKey *key, int64 rows)
 	FgReservation *reservation;
 
 	require_shared();
-	reservation = reservation_find(key, get_hash_value(fg_windows, key));
+	reservation = reservation_find(key, window_hash(key));
 	if (reservation == NULL || reservation->window == NULL)
 		return;
 	rows = Min(rows, reservation->held.total);
@@ -251,7 +296,7 @@ fg_budget_stick(const FgWindowKey *key, int64 rows)
 	FgReservation *reservation;
 
 	require_shared();
-	reservation = reservation_find(key, get_hash_value(fg_windows, key));
+	reservation = reservation_find(key, window_hash(key));
 	if (reservation != NULL)
 	{
 		fg_counter_stick(&reservation->held, rows);
@@ -268,7 +313,7 @@ fg_budget_mark(const FgWindowKey *key)
 	TimestampTz now = GetCurrentTimestamp();
 
 	require_shared();
-	hashcode = get_hash_value(fg_windows, key);
+	hashcode = window_hash(key);
 	lock = fg_window_lock(hashcode);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	window = fg_window_enter(key, hashcode, now);
@@ -282,7 +327,7 @@ fg_budget_mark(const FgWindowKey *key)
 	if (window != NULL)
 	{
 		fg_window_turn(window, now);
-		window->used[FG_BUCKET_SLOT(window->newest)]++;
+		fg_window_add(window, 1);
 		pg_atomic_fetch_add_u64(&fg_budget_shared->changes, 1);
 		fg_window_unpin(window, hashcode, now);
 	}
@@ -297,7 +342,7 @@ fg_budget_used(const FgWindowKey *key)
 	int64		rows = 0;
 
 	require_shared();
-	hashcode = get_hash_value(fg_windows, key);
+	hashcode = window_hash(key);
 	LWLockAcquire(fg_window_lock(hashcode), LW_SHARED);
 	window = (FgWindow *) hash_search_with_hash_value(fg_windows, key, hashcode,
 													  HASH_FIND, NULL);
@@ -326,7 +371,7 @@ reservations_settle(bool keep)
 	if (reservations == NULL)
 		return;
 
-	now = GetCurrentTimestamp();
+	now = GetCurrentTransactionStopTimestamp();
 	for (FgReservation *reservation = reservations;
 		 reservation != NULL;
 		 reservation = reservation->next)
@@ -346,7 +391,7 @@ reservations_settle(bool keep)
 		if (keep && use > 0 && FG_KEEPS_USE(&window->key))
 		{
 			fg_window_turn(window, now);
-			window->used[FG_BUCKET_SLOT(window->newest)] += use;
+			fg_window_add(window, use);
 			pg_atomic_fetch_add_u64(&fg_budget_shared->changes, 1);
 		}
 		fg_window_unpin(window, reservation->hashcode, now);
@@ -383,7 +428,7 @@ budget_xact(XactEvent event)
 void
 fg_budget_setup(void)
 {
-	fg_xact_register(budget_xact, NULL);
+	fg_xact_register(budget_xact, NULL, FG_XACT_ROWS);
 }
 
 Size

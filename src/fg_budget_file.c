@@ -309,7 +309,7 @@ windows_deserialize(const char *data, Size size)
 			continue;
 		}
 		window->newest = saved.newest;
-		memcpy(window->used, saved.used, sizeof(saved.used));
+		fg_window_fill(window, saved.used);
 		fg_window_unpin(window, hashcode, now);
 	}
 	if (n_lost > 0)

@@ -87,12 +87,18 @@ fg_window_oldest(const FgWindow *window, TimestampTz now)
 int64
 fg_window_use(const FgWindow *window, TimestampTz now)
 {
-	int64		rows = 0;
+	int64		rows = window->total;
+	int64		oldest;
 
 	if (!FG_KEEPS_USE(&window->key))
 		return 0;
-	for (int64 number = fg_window_oldest(window, now); number <= window->newest; number++)
-		rows += window->used[FG_BUCKET_SLOT(number)];
+	oldest = fg_window_oldest(window, now);
+	if (oldest > window->newest)
+		return 0;
+
+	/* nearly all of the ring counts, so all of it without those that do not */
+	for (int64 number = window->newest - (FG_N_BUCKETS - 1); number < oldest; number++)
+		rows -= window->used[FG_BUCKET_SLOT(number)];
 	return rows;
 }
 
@@ -119,6 +125,13 @@ fg_window_expiry(const FgWindow *window, TimestampTz now, TimestampTz *expiry)
 	return false;
 }
 
+static void
+clear_use(FgWindow *window)
+{
+	memset(window->used, 0, sizeof(window->used));
+	window->total = 0;
+}
+
 /*
  * Turns the ring so that its newest bucket is the one that use belongs into
  * now.
@@ -127,11 +140,18 @@ void
 fg_window_turn(FgWindow *window, TimestampTz now)
 {
 	int64		width = bucket_width(&window->key);
-	int64		current = floor_div(now, width);
+	int64		current;
 
+	/* whoever has waited since he looked at the clock does not set it back */
+	if (window->newest * width > now + window->key.interval)
+		now = Max(now, GetCurrentTimestamp());
+	current = floor_div(now, width);
+
+	if (current == window->newest)
+		return;
 	if (current - window->newest >= FG_N_BUCKETS)
 	{
-		memset(window->used, 0, sizeof(window->used));
+		clear_use(window);
 		window->newest = current;
 	}
 	else if (window->newest * width > now + window->key.interval)
@@ -139,14 +159,37 @@ fg_window_turn(FgWindow *window, TimestampTz now)
 		/* the clock was far ahead: whatever is left counts as used now */
 		int64		rows = fg_window_use(window, now);
 
-		memset(window->used, 0, sizeof(window->used));
+		clear_use(window);
 		window->newest = current;
-		window->used[FG_BUCKET_SLOT(current)] = rows;
+		fg_window_add(window, rows);
 	}
 	else
 	{
 		while (window->newest < current)
-			window->used[FG_BUCKET_SLOT(++window->newest)] = 0;
+		{
+			int64	   *oldest = &window->used[FG_BUCKET_SLOT(++window->newest)];
+
+			window->total -= *oldest;
+			*oldest = 0;
+		}
+	}
+}
+
+void
+fg_window_add(FgWindow *window, int64 rows)
+{
+	window->used[FG_BUCKET_SLOT(window->newest)] += rows;
+	window->total += rows;
+}
+
+void
+fg_window_fill(FgWindow *window, const int64 *used)
+{
+	clear_use(window);
+	for (int slot = 0; slot < FG_N_BUCKETS; slot++)
+	{
+		window->used[slot] = used[slot];
+		window->total += used[slot];
 	}
 }
 
@@ -194,7 +237,7 @@ fg_window_enter(const FgWindowKey *key, uint32 hashcode, TimestampTz now)
 		window->reserved = 0;
 		window->newest = floor_div(now, bucket_width(key));
 		window->pins = 0;
-		memset(window->used, 0, sizeof(window->used));
+		clear_use(window);
 	}
 	window->pins++;
 	return window;

@@ -26,6 +26,7 @@ typedef struct FgWindow
 	int64		reserved;		/* rows of running transactions */
 	int64		newest;			/* absolute number of the newest bucket */
 	uint32		pins;			/* transactions with a pointer to it */
+	int64		total;			/* sum of used[] */
 	int64		used[FG_N_BUCKETS]; /* rows, by FG_BUCKET_SLOT() */
 } FgWindow;
 
@@ -68,6 +69,10 @@ extern int64 fg_window_oldest(const FgWindow *window, TimestampTz now);
 extern int64 fg_window_use(const FgWindow *window, TimestampTz now);
 extern bool fg_window_expiry(const FgWindow *window, TimestampTz now, TimestampTz *expiry);
 extern void fg_window_turn(FgWindow *window, TimestampTz now);
+/* Adds use to the newest bucket. */
+extern void fg_window_add(FgWindow *window, int64 rows);
+/* Gives a window this use, by slot, in place of its own. */
+extern void fg_window_fill(FgWindow *window, const int64 *used);
 extern FgWindow *fg_window_enter(const FgWindowKey *key, uint32 hashcode, TimestampTz now);
 extern void fg_window_unpin(FgWindow *window, uint32 hashcode, TimestampTz now);
 /* For fg_budget_list(), which see; to be called without locks. */

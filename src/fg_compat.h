@@ -90,4 +90,23 @@ fg_compat_find_setting(const char *name)
 #define fg_compat_partition_map(info, estate) ((info)->ri_RootToPartitionMap)
 #endif
 
+/* finds and locks the leaf page of a btree that an entry belongs on */
+#if PG_VERSION_NUM >= 170000
+#define fg_compat_bt_search_to_write(index, heap, key, buffer) \
+	_bt_search((index), (heap), (key), (buffer), BT_WRITE)
+#elif PG_VERSION_NUM >= 160000
+#define fg_compat_bt_search_to_write(index, heap, key, buffer) \
+	_bt_search((index), (heap), (key), (buffer), BT_WRITE, NULL)
+#else
+#define fg_compat_bt_search_to_write(index, heap, key, buffer) \
+	_bt_search((index), (key), (buffer), BT_WRITE, NULL)
+#endif
+
+/* which file a relation is in */
+#if PG_VERSION_NUM >= 160000
+#define fg_compat_locator(rel)	((rel)->rd_locator)
+#else
+#define fg_compat_locator(rel)	((rel)->rd_node)
+#endif
+
 #endif							/* FG_COMPAT_H */

@@ -34,7 +34,7 @@
 #define OUTERMOST_LEVEL		1
 
 /* all counters of the running transaction */
-static dlist_head live_counters = DLIST_STATIC_INIT(live_counters);
+dlist_head fg_live_counters = DLIST_STATIC_INIT(fg_live_counters);
 
 static FgCounterLevel *level_get(FgCounter *counter, int nest_level);
 static void level_free(FgCounter *counter, FgCounterLevel *level);
@@ -42,20 +42,6 @@ static void counter_subcommit(FgCounter *counter, int nest_level);
 static void counter_subabort(FgCounter *counter, int nest_level);
 static void counter_subxact(SubXactEvent event, int nest_level);
 static void counter_xact(XactEvent event);
-
-void
-fg_counter_init(FgCounter *counter, FgCounterRollback on_rollback, void *arg)
-{
-	counter->total = 0;
-	counter->base.nest_level = 0;	/* free */
-	counter->base.value = 0;
-	counter->base.upper = NULL;
-	counter->top = NULL;
-	counter->on_rollback = on_rollback;
-	counter->arg = arg;
-	fg_xact_touch();
-	dlist_push_head(&live_counters, &counter->link);
-}
 
 /*
  * A new level without a place in the chain.  This is the only step that
@@ -85,18 +71,13 @@ level_free(FgCounter *counter, FgCounterLevel *level)
 }
 
 void
-fg_counter_add(FgCounter *counter, int64 amount)
+fg_counter_add_level(FgCounter *counter, int64 amount)
 {
-	int			nest_level = GetCurrentTransactionNestLevel();
+	FgCounterLevel *level = level_get(counter, GetCurrentTransactionNestLevel());
 
-	if (counter->top == NULL || counter->top->nest_level < nest_level)
-	{
-		FgCounterLevel *level = level_get(counter, nest_level);
-
-		level->upper = counter->top;
-		counter->top = level;
-	}
-	counter->top->value += amount;
+	level->upper = counter->top;
+	level->value = amount;
+	counter->top = level;
 	counter->total += amount;
 }
 
@@ -197,7 +178,7 @@ counter_subxact(SubXactEvent event, int nest_level)
 {
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &live_counters)
+	dlist_foreach(iter, &fg_live_counters)
 	{
 		FgCounter  *counter = dlist_container(FgCounter, link, iter.cur);
 
@@ -216,11 +197,11 @@ static void
 counter_xact(XactEvent event)
 {
 	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
-		dlist_init(&live_counters);
+		dlist_init(&fg_live_counters);
 }
 
 void
 fg_counter_setup(void)
 {
-	fg_xact_register(counter_xact, counter_subxact);
+	fg_xact_register(counter_xact, counter_subxact, FG_XACT_ROWS);
 }

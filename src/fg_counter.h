@@ -14,7 +14,9 @@
 #define FG_COUNTER_H
 
 #include "postgres.h"
+#include "access/xact.h"
 #include "lib/ilist.h"
+#include "fg_xact.h"
 
 typedef struct FgCounterLevel
 {
@@ -42,10 +44,41 @@ struct FgCounter
 	void	   *arg;			/* for on_rollback */
 };
 
+/* the live ones, for fg_counter.c */
+extern dlist_head fg_live_counters;
+
 /* Makes "counter" a live counter of this transaction, with the value 0. */
-extern void fg_counter_init(FgCounter *counter, FgCounterRollback on_rollback, void *arg);
+static inline void
+fg_counter_init(FgCounter *counter, FgCounterRollback on_rollback, void *arg)
+{
+	counter->total = 0;
+	counter->base.nest_level = 0;	/* free */
+	counter->top = NULL;
+	counter->on_rollback = on_rollback;
+	counter->arg = arg;
+	if (dlist_is_empty(&fg_live_counters))
+		fg_xact_touch_rows();
+	dlist_push_head(&fg_live_counters, &counter->link);
+}
+
+/* Where the current level has no share yet. */
+extern void fg_counter_add_level(FgCounter *counter, int64 amount);
+
 /* Adds at the current subtransaction level; amount may be negative. */
-extern void fg_counter_add(FgCounter *counter, int64 amount);
+static inline void
+fg_counter_add(FgCounter *counter, int64 amount)
+{
+	FgCounterLevel *top = counter->top;
+
+	if (top != NULL && top->nest_level >= GetCurrentTransactionNestLevel())
+	{
+		top->value += amount;
+		counter->total += amount;
+	}
+	else
+		fg_counter_add_level(counter, amount);
+}
+
 /* Moves "amount" to the outermost level: only the end of the transaction takes it back. */
 extern void fg_counter_stick(FgCounter *counter, int64 amount);
 /* Ends a counter before its transaction does. */

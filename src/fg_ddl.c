@@ -96,14 +96,12 @@ is_watched_class(Oid class_id)
 	}
 }
 
-static void
-guard_object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void *arg)
+/* What becomes of an object.  On its own, so that the hook has little to do. */
+static pg_noinline void
+see_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void *arg)
 {
 	if (previous_access)
 		previous_access(access, class_id, object, sub_id, arg);
-	/* of no interest, and part of every statement */
-	if (access == OAT_FUNCTION_EXECUTE || access == OAT_NAMESPACE_SEARCH)
-		return;
 	if (fg_ddl_trash_access(access, class_id, object, sub_id))
 		return;
 	fg_ddl_admin_access(access, class_id, object, sub_id, arg);
@@ -135,6 +133,16 @@ guard_object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_i
 		default:
 			break;
 	}
+}
+
+static void
+guard_object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void *arg)
+{
+	/* the use of functions and schemas is of no interest, and part of every statement */
+	if (access != OAT_FUNCTION_EXECUTE && access != OAT_NAMESPACE_SEARCH)
+		see_access(access, class_id, object, sub_id, arg);
+	else if (previous_access)
+		previous_access(access, class_id, object, sub_id, arg);
 }
 
 /* ----------------------------------------------------------------

@@ -114,6 +114,7 @@ first_time_dropped(Oid relid)
 	entry = MemoryContextAllocZero(TopTransactionContext, sizeof(FgDropped));
 	entry->relid = relid;
 	fg_counter_init(&entry->saved, NULL, NULL);
+	fg_xact_touch();
 	fg_counter_add(&entry->saved, 1);
 	dlist_push_tail(&dropped, &entry->link);
 	return true;
@@ -464,5 +465,5 @@ fg_ddl_drop_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id
 void
 fg_ddl_drop_setup(void)
 {
-	fg_xact_register(end_transaction, NULL);
+	fg_xact_register(end_transaction, NULL, 0);
 }

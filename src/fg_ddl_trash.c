@@ -16,8 +16,10 @@
  * when the command is tried, in its own words.
  *
  * Rolling back gives the locks of the trial back, so that what was found could
- * change before it is locked again.  It is tried once more then, and again, until
- * a trial has found nothing that was not locked before it.
+ * change before it is locked again.  If anything in a catalog has changed since
+ * the trial began, which others tell before they give up their locks, it is
+ * tried once more, and again, until a trial has found nothing that was not
+ * locked before it.
  *
  * Tried are the commands that drop, with CASCADE or where they name what is
  * protected or an extension; never by the guard's own work.  What slips through
@@ -42,8 +44,10 @@
 #include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
 #include "storage/lmgr.h"
+#include "storage/sinval.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -313,8 +317,11 @@ fg_ddl_trash_take(PlannedStmt *pstmt, const char *query, ParamListInfo params,
 	for (;;)
 	{
 		bool		all_locked = true;
+		uint64		changes;
 
 		CHECK_FOR_INTERRUPTS();
+		AcceptInvalidationMessages();
+		changes = SharedInvalidMessageCounter;
 		dropped = try_command(pstmt, query, params, environment);
 		relids = protected_among(dropped);
 		foreach(lc, relids)
@@ -325,7 +332,8 @@ fg_ddl_trash_take(PlannedStmt *pstmt, const char *query, ParamListInfo params,
 			locked = lappend_oid(locked, lfirst_oid(lc));
 			all_locked = false;
 		}
-		if (all_locked)
+		AcceptInvalidationMessages();
+		if (all_locked || SharedInvalidMessageCounter == changes)
 			break;
 	}
 	relids = ask_for_all(relids);

@@ -17,16 +17,16 @@
  *			the library are missing
  *
  * How rows are charged: a statement has an account with each policy that it
- * touches.  Rows first go to the limits: the statement's own count, the
- * transaction's total, and every window.  When a limit is exceeded and there
- * is a permission, all that the statement counted moves from the limits to the
- * permission, and the rest of the statement is charged there: a statement is
- * either within the limits or wholly on its permission, and what was permitted
- * does not use up anybody's window.
+ * touches (fg_decide_account.c).  Rows first go to the limits: the statement's
+ * own count, the transaction's total, and every window.  When a limit is
+ * exceeded and there is a permission, all that the statement counted moves from
+ * the limits to the permission, and the rest of the statement is charged there:
+ * a statement is either within the limits or wholly on its permission, and what
+ * was permitted does not use up anybody's window.
  *
  * When there is no permission, the rows that the refused statement counted are
- * made to stick to the transaction: rolling back to a savepoint does not
- * return them, so that swallowing the error in a loop gets nowhere.
+ * made to stick to the transaction, so that swallowing the error in a loop gets
+ * nowhere.
  *
  * Locks: none of its own; windows are fg_budget's.
  *
@@ -36,82 +36,21 @@
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
-#include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
-#include "fg_budget.h"
 #include "fg_catalog.h"
-#include "fg_counter.h"
 #include "fg_decide.h"
+#include "fg_decide_account.h"
+#include "fg_decide_note.h"
 #include "fg_errors.h"
 #include "fg_event.h"
 #include "fg_guc.h"
 #include "fg_remote.h"
 #include "fg_statement.h"
 #include "fg_xact.h"
-
-/* rows of one policy in this transaction that count toward its limits */
-typedef struct FgTotal
-{
-	dlist_node	link;
-	Oid			policy;
-	FgCounter	rows[FG_N_ROW_OPERATIONS];
-} FgTotal;
-
-/* A limit of the policy as it counts for one statement. */
-typedef struct FgBound
-{
-	const FgLimit *limit;
-	int64		max_rows;		/* fraction resolved */
-	FgWindowKey key;			/* for FG_PER_INTERVAL */
-} FgBound;
-
-struct FgAccount
-{
-	dlist_node	link;
-	uint64		scope;
-	FgPolicyArena *pin;			/* keeps policy alive */
-	const FgPolicy *policy;
-	Oid			role;
-	FgTotal    *total;
-	FgCounter	counted[FG_N_ROW_OPERATIONS];	/* charged to the limits */
-	bool		observed[FG_N_ROW_OPERATIONS];	/* over a limit in audit mode */
-	FgPermission permission[FG_N_ROW_OPERATIONS];	/* kind NONE: on the limits */
-	int			n_bounds;
-	FgBound		bounds[FLEXIBLE_ARRAY_MEMBER];
-};
-
-/* What was let through over a limit: one event a transaction, before commit. */
-typedef struct FgNote
-{
-	dlist_node	link;
-	Oid			policy;
-	FgOperation op;
-	bool		observed;		/* else permitted */
-	char	   *by;				/* which permission */
-	const char *relation;		/* the policy's table as it is called now */
-	Oid			role;			/* of the first statement */
-	char	   *query;			/* its text */
-	int64		max_rows;		/* of the limit that was exceeded; -1: none */
-	FgCounter	times;
-	FgCounter	rows;
-} FgNote;
-
-/* Which limit a statement has exceeded, for messages. */
-typedef struct FgExcess
-{
-	const FgBound *bound;		/* NULL: nothing exceeded */
-	int64		rows;			/* what there would be */
-	bool		no_room;		/* the table of windows is full */
-} FgExcess;
-
-static dlist_head accounts = DLIST_STATIC_INIT(accounts);
-static dlist_head totals = DLIST_STATIC_INIT(totals);
-static dlist_head notes = DLIST_STATIC_INIT(notes);
 
 /* ----------------------------------------------------------------
  *		Words
@@ -130,17 +69,6 @@ rows_text(int64 rows)
 	return rows == 1 ? "1 row" : psprintf(INT64_FORMAT " rows", rows);
 }
 
-/* A relation as a value for issue_token(), in SQL. */
-static const char *
-relations_literal(Oid relid)
-{
-	const char *name = fg_event_relation(relid);
-
-	if (strchr(name, '"') == NULL)
-		return psprintf("'{%s}'", name);
-	return psprintf("ARRAY[%s::regclass]", quote_literal_cstr(name));
-}
-
 /* "in one transaction", "within 01:00:00" */
 static const char *
 per_text(const FgLimit *limit)
@@ -154,15 +82,6 @@ per_text(const FgLimit *limit)
  *		Events
  * ----------------------------------------------------------------
  */
-
-/* What is said about an event, with what is applied if that is how it came to be. */
-static const char *
-detail_text(const char *detail, const char *remote)
-{
-	if (remote == NULL || detail == NULL)
-		return detail != NULL ? detail : remote;
-	return psprintf("%s (%s)", detail, remote);
-}
 
 /* What replication applies is tried until it passes, and recorded once. */
 static void
@@ -179,7 +98,7 @@ record_refusal_in(Oid database, int sqlerrcode, FgOperation op, Oid relid, Oid r
 	event.role = role;
 	event.rows = rows;
 	event.max_rows = bound != NULL ? bound->max_rows : -1;
-	event.detail = detail_text(detail, remote);
+	event.detail = fg_event_detail(detail, remote);
 	fg_event_write(&event);
 	if (remote != NULL)
 		fg_remote_record(remote);
@@ -200,348 +119,6 @@ attempt_text(const FgRequest *request)
 		return psprintf("%s: %s", request->what, request->object);
 	return psprintf("%s: %s, in database \"%s\"", request->what, request->object,
 					get_database_name(MyDatabaseId));
-}
-
-/* Notes that a policy let something through; written before commit. */
-static void
-note_passed(Oid policy, FgOperation op, Oid role, const FgPermission *permission,
-			int64 rows, int64 max_rows)
-{
-	bool		observed = permission == NULL;
-	char	   *by = observed ? NULL : fg_auth_describe(permission);
-	FgNote	   *note = NULL;
-	dlist_iter	iter;
-	MemoryContext old;
-
-	if (!observed && permission->kind == FG_PERMIT_INTERNAL)
-		return;					/* the caller has an event of its own */
-	dlist_foreach(iter, &notes)
-	{
-		FgNote	   *other = dlist_container(FgNote, link, iter.cur);
-
-		if (other->policy == policy && other->op == op && other->observed == observed &&
-			(observed || strcmp(other->by, by) == 0))
-			note = other;
-	}
-	if (note == NULL)
-	{
-		old = MemoryContextSwitchTo(TopTransactionContext);
-		note = palloc0(sizeof(FgNote));
-		note->policy = policy;
-		note->op = op;
-		note->observed = observed;
-		note->by = observed ? NULL : pstrdup(by);
-		note->relation = OidIsValid(policy) ? fg_event_relation(policy) : NULL;
-		note->role = role;
-		note->query = fg_statement_text();
-		note->max_rows = max_rows;
-		fg_counter_init(&note->times, NULL, NULL);
-		fg_counter_init(&note->rows, NULL, NULL);
-		dlist_push_tail(&notes, &note->link);
-		MemoryContextSwitchTo(old);
-	}
-	fg_counter_add(&note->times, 1);
-	fg_counter_add(&note->rows, rows);
-}
-
-/*
- * Hands the notes on to be recorded with this commit.  What was only observed
- * must not fail for it; what was permitted must not happen without its record.
- */
-static void
-write_notes(void)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &notes)
-	{
-		FgNote	   *note = dlist_container(FgNote, link, iter.cur);
-		FgEvent		event = {0};
-
-		if (note->times.total <= 0)
-			continue;			/* rolled back to a savepoint */
-		event.name = note->observed ? "observed" : "permitted";
-		event.operation = fg_operation_name(note->op);
-		event.relid = note->policy;
-		event.relation = note->relation;
-		event.role = note->role;
-		event.rows = note->rows.total;
-		event.max_rows = note->max_rows;
-		event.detail = detail_text(note->by, fg_remote_transaction());
-		event.query = note->query != NULL ? note->query : "";
-		fg_event_queue(&event, !note->observed);
-	}
-}
-
-/* ----------------------------------------------------------------
- *		Accounts
- * ----------------------------------------------------------------
- */
-
-static FgTotal *
-find_total(Oid policy)
-{
-	FgTotal    *total;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &totals)
-	{
-		total = dlist_container(FgTotal, link, iter.cur);
-		if (total->policy == policy)
-			return total;
-	}
-	total = MemoryContextAllocZero(TopTransactionContext, sizeof(FgTotal));
-	total->policy = policy;
-	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
-		fg_counter_init(&total->rows[op], NULL, NULL);
-	dlist_push_tail(&totals, &total->link);
-	return total;
-}
-
-FgAccount *
-fg_decide_account(uint64 scope, const FgPolicy *policy, Oid role, bool internal)
-{
-	FgAccount  *account;
-	FgPolicyArena *pin;
-	dlist_iter	iter;
-	Size		size;
-
-	dlist_foreach(iter, &accounts)
-	{
-		account = dlist_container(FgAccount, link, iter.cur);
-		if (account->scope == scope && account->policy->relid == policy->relid)
-			return account;
-	}
-
-	/* reading fractions touches catalogs, so pin first */
-	pin = fg_policy_pin();
-	PG_TRY();
-	{
-		size = offsetof(FgAccount, bounds) + sizeof(FgBound) * policy->n_limits;
-		account = MemoryContextAllocZero(TopTransactionContext, size);
-		account->scope = scope;
-		account->policy = policy;
-		account->role = role;
-		account->pin = pin;
-		for (int i = 0; i < policy->n_limits; i++)
-		{
-			FgBound    *bound = &account->bounds[account->n_bounds++];
-
-			bound->limit = &policy->limits[i];
-			bound->max_rows = fg_policy_limit_rows(policy, bound->limit);
-			if (bound->limit->per == FG_PER_INTERVAL)
-				fg_budget_key(&bound->key, policy->relid, bound->limit->op,
-							  bound->limit->by, bound->limit->interval);
-		}
-		account->total = find_total(policy->relid);
-	}
-	PG_CATCH();
-	{
-		fg_policy_unpin(pin);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
-	{
-		fg_counter_init(&account->counted[op], NULL, NULL);
-		if (internal)
-		{
-			account->permission[op].kind = FG_PERMIT_INTERNAL;
-			account->permission[op].rows_left = PG_INT64_MAX;
-		}
-	}
-	dlist_push_head(&accounts, &account->link);
-	return account;
-}
-
-const FgPolicy *
-fg_decide_policy(const FgAccount *account)
-{
-	return account->policy;
-}
-
-static void
-close_account(FgAccount *account)
-{
-	dlist_delete(&account->link);
-	for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
-		fg_counter_forget(&account->counted[op]);
-	fg_policy_unpin(account->pin);
-	pfree(account);
-}
-
-void
-fg_decide_close_scope(uint64 scope)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &accounts)
-	{
-		FgAccount  *account = dlist_container(FgAccount, link, iter.cur);
-
-		if (account->scope == scope)
-			close_account(account);
-	}
-}
-
-static void
-end_transaction(XactEvent event)
-{
-	dlist_mutable_iter iter;
-
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PRE_PREPARE:
-			write_notes();
-			break;
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			dlist_foreach_modify(iter, &accounts)
-				fg_policy_unpin(dlist_container(FgAccount, link, iter.cur)->pin);
-			dlist_init(&accounts);
-			dlist_init(&totals);
-			dlist_init(&notes);
-			break;
-		default:
-			break;
-	}
-}
-
-void
-fg_decide_setup(void)
-{
-	fg_xact_register(end_transaction, NULL);
-}
-
-/* ----------------------------------------------------------------
- *		Charging
- * ----------------------------------------------------------------
- */
-
-static bool
-bound_concerns(const FgBound *bound, FgOperation op)
-{
-	return bound->limit->op == op;
-}
-
-/*
- * Charges n rows to the limits and says which one they exceed, the first in
- * the order statement, transaction, windows.  Rows that exceed a window are
- * reserved all the same with "force".  *left is lowered to what may still
- * come.  Windows before "failed" have the rows, those from it on have not.
- */
-static void
-charge_limits(FgAccount *account, FgOperation op, int64 n, bool force,
-			  int64 *left, FgExcess *excess)
-{
-	excess->bound = NULL;
-	excess->no_room = false;
-
-	fg_counter_add(&account->counted[op], n);
-	fg_counter_add(&account->total->rows[op], n);
-
-	for (int i = 0; i < account->n_bounds; i++)
-	{
-		const FgBound *bound = &account->bounds[i];
-		int64		used;
-
-		if (!bound_concerns(bound, op) || bound->limit->per == FG_PER_INTERVAL)
-			continue;
-		used = bound->limit->per == FG_PER_STATEMENT ?
-			account->counted[op].total : account->total->rows[op].total;
-		*left = Min(*left, Max(bound->max_rows - used, 0));
-		if (used > bound->max_rows && excess->bound == NULL)
-		{
-			excess->bound = bound;
-			excess->rows = used;
-		}
-	}
-
-	/*
-	 * All windows get the rows, even where a limit is exceeded already, so
-	 * that what was charged is always the same for all of them; whoever
-	 * refuses or permits takes it from there.
-	 */
-	for (int i = 0; i < account->n_bounds; i++)
-	{
-		const FgBound *bound = &account->bounds[i];
-		int64		used = 0;
-		FgReserve	result;
-
-		if (!bound_concerns(bound, op) || bound->limit->per != FG_PER_INTERVAL)
-			continue;
-		result = n == 0 ? FG_RESERVE_DONE :
-			fg_budget_reserve(&bound->key, n, bound->max_rows,
-							  force || excess->bound != NULL, &used);
-		if (n == 0)
-			used = fg_budget_used(&bound->key);
-		if (result == FG_RESERVE_FULL)
-		{
-			int64		ignored;
-
-			if (fg_budget_reserve(&bound->key, n, bound->max_rows, true,
-								  &ignored) == FG_RESERVE_NO_ROOM)
-				excess->no_room = true;
-		}
-		else if (result == FG_RESERVE_NO_ROOM)
-			excess->no_room = true;
-		*left = Min(*left, Max(bound->max_rows - used, 0));
-		if (excess->bound == NULL && n > 0 && result != FG_RESERVE_DONE)
-		{
-			excess->bound = bound;
-			excess->rows = used;
-		}
-	}
-}
-
-/* Takes all that the statement counted back from the limits. */
-static int64
-uncharge_limits(FgAccount *account, FgOperation op)
-{
-	int64		n = account->counted[op].total;
-
-	fg_counter_add(&account->counted[op], -n);
-	fg_counter_add(&account->total->rows[op], -n);
-	for (int i = 0; i < account->n_bounds; i++)
-	{
-		const FgBound *bound = &account->bounds[i];
-
-		if (bound_concerns(bound, op) && bound->limit->per == FG_PER_INTERVAL)
-			fg_budget_give_back(&bound->key, n);
-	}
-	return n;
-}
-
-/* After a refusal: what the statement counted stays until the transaction ends. */
-static void
-stick_scope(uint64 scope)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &accounts)
-	{
-		FgAccount  *account = dlist_container(FgAccount, link, iter.cur);
-
-		if (account->scope != scope)
-			continue;
-		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
-		{
-			int64		n = account->counted[op].total;
-
-			if (n == 0)
-				continue;
-			fg_counter_stick(&account->total->rows[op], n);
-			for (int i = 0; i < account->n_bounds; i++)
-			{
-				const FgBound *bound = &account->bounds[i];
-
-				if (bound_concerns(bound, op) && bound->limit->per == FG_PER_INTERVAL)
-					fg_budget_stick(&bound->key, n);
-			}
-		}
-	}
 }
 
 /* ----------------------------------------------------------------
@@ -605,13 +182,13 @@ hint_text(FgOperation op, Oid relid, const FgPermission *denied)
 							   "use SET LOCAL in this one.  ");
 	if (denied != NULL && denied->needs_approval)
 		appendStringInfo(&buf, "If this is meant, %s.",
-						 request_text(relations_literal(relid), op));
+						 request_text(fg_event_relations(relid), op));
 	else
 		appendStringInfo(&buf,
 						 "If this is meant, ask a member of fortress_admin for a token "
 						 "(SELECT fortress.issue_token(%s, '{%s}')) and call "
 						 "fortress.unlock() with it in the same transaction.",
-						 relations_literal(relid), fg_operation_name(op));
+						 fg_event_relations(relid), fg_operation_name(op));
 	buf.data[0] = pg_toupper((unsigned char) buf.data[0]);
 	return buf.data;
 }
@@ -626,7 +203,7 @@ refuse_rows(const FgAccount *account, FgOperation op, const FgExcess *excess,
 	bool		window = limit->per == FG_PER_INTERVAL;
 	char	   *detail;
 
-	stick_scope(account->scope);
+	fg_account_stick(account->scope);
 
 	if (excess->no_room)
 		detail = psprintf("There is no room to count the rows of this window: all %d windows (fortress.max_windows) are in use.",
@@ -662,7 +239,7 @@ refuse_permitted_rows(const FgAccount *account, FgOperation op, int64 n)
 	const FgPermission *permission = &account->permission[op];
 	FgPermission used_up = {.needs_approval = permission->needs_approval};
 
-	stick_scope(account->scope);
+	fg_account_stick(account->scope);
 	record_refusal(ERRCODE_FG_ROW_LIMIT_EXCEEDED, op, relid, account->role, n, NULL,
 				   fg_auth_describe(permission));
 	ereport(ERROR,
@@ -695,7 +272,7 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 		{
 			if (!fg_auth_charge(permission, n))
 				refuse_permitted_rows(account, op, n);
-			note_passed(policy->relid, op, account->role, permission, n, -1);
+			fg_note_passed(policy->relid, op, account->role, permission, n, -1);
 			if (permission->rows_left != PG_INT64_MAX)
 				permission->rows_left -= n;
 		}
@@ -707,25 +284,16 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 	{
 		int64		ignored = PG_INT64_MAX;
 
-		charge_limits(account, op, n, true, &ignored, &excess);
+		fg_account_charge(account, op, n, true, &ignored, &excess);
 		if (n > 0)
-			note_passed(policy->relid, op, account->role, NULL, n, -1);
+			fg_note_passed(policy->relid, op, account->role, NULL, n, -1);
 		return;
 	}
 
-	charge_limits(account, op, n, policy->mode != FG_MODE_BLOCK, left, &excess);
+	fg_account_charge(account, op, n, policy->mode != FG_MODE_BLOCK, left, &excess);
+	/* forced reservations never say "full": look at what is there */
 	if (excess.bound == NULL && policy->mode != FG_MODE_BLOCK && n > 0)
-	{
-		/* forced reservations never say "full": look at what is there */
-		for (int i = 0; i < account->n_bounds; i++)
-		{
-			const FgBound *bound = &account->bounds[i];
-
-			if (bound_concerns(bound, op) && bound->limit->per == FG_PER_INTERVAL &&
-				fg_budget_used(&bound->key) > bound->max_rows)
-				excess.bound = bound;
-		}
-	}
+		excess.bound = fg_account_full_window(account, op);
 	if (excess.bound == NULL)
 		return;
 
@@ -733,7 +301,7 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 	if (policy->mode == FG_MODE_AUDIT)
 	{
 		account->observed[op] = true;
-		note_passed(policy->relid, op, account->role, NULL, counted, excess.bound->max_rows);
+		fg_note_passed(policy->relid, op, account->role, NULL, counted, excess.bound->max_rows);
 		*left = PG_INT64_MAX;
 		return;
 	}
@@ -741,11 +309,11 @@ decide_rows(FgAccount *account, FgOperation op, int64 n, int64 *left)
 		!fg_auth_charge(&found, counted))
 		refuse_rows(account, op, &excess, &found);
 
-	(void) uncharge_limits(account, op);
+	(void) fg_account_uncharge(account, op);
 	if (found.rows_left != PG_INT64_MAX)
 		found.rows_left -= counted;
 	*permission = found;
-	note_passed(policy->relid, op, account->role, permission, counted, excess.bound->max_rows);
+	fg_note_passed(policy->relid, op, account->role, permission, counted, excess.bound->max_rows);
 	*left = Max(found.rows_left, 0);
 }
 
@@ -759,12 +327,12 @@ decide_where(const FgRequest *request)
 		return;
 	if (policy->mode == FG_MODE_AUDIT)
 	{
-		note_passed(policy->relid, request->op, request->role, NULL, 0, -1);
+		fg_note_passed(policy->relid, request->op, request->role, NULL, 0, -1);
 		return;
 	}
 	if (fg_auth_find(request->op, policy->relid, request->role, 0, &found))
 	{
-		note_passed(policy->relid, request->op, request->role, &found, 0, -1);
+		fg_note_passed(policy->relid, request->op, request->role, &found, 0, -1);
 		return;
 	}
 	record_refusal(ERRCODE_FG_WHERE_REQUIRED, request->op, policy->relid, request->role, -1, NULL,
@@ -789,14 +357,14 @@ decide_command(const FgRequest *request, FgVerdict *verdict)
 
 	if (policy->mode == FG_MODE_AUDIT)
 	{
-		note_passed(policy->relid, request->op, request->role, NULL, rows, -1);
+		fg_note_passed(policy->relid, request->op, request->role, NULL, rows, -1);
 		verdict->permitted = true;
 		return;
 	}
 	if (fg_auth_find(request->op, policy->relid, request->role, rows, &found) &&
 		(rows == 0 || fg_auth_charge(&found, rows)))
 	{
-		note_passed(policy->relid, request->op, request->role, &found, rows, -1);
+		fg_note_passed(policy->relid, request->op, request->role, &found, rows, -1);
 		verdict->permitted = true;
 		verdict->rows_left = found.rows_left;
 		return;
@@ -868,7 +436,7 @@ decide_admin(const FgRequest *request, FgVerdict *verdict)
 
 	if (fg_auth_find(FG_OP_ADMIN, InvalidOid, request->role, 0, &found))
 	{
-		note_passed(InvalidOid, FG_OP_ADMIN, request->role, &found, 0, -1);
+		fg_note_passed(InvalidOid, FG_OP_ADMIN, request->role, &found, 0, -1);
 		verdict->permitted = true;
 		return;
 	}
@@ -953,6 +521,15 @@ fg_decide(const FgRequest *request, FgVerdict *verdict)
 	verdict->rows_left = PG_INT64_MAX;
 	verdict->permitted = false;
 
+	if (request->question == FG_ASK_ROWS)
+	{
+		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
+		{
+			if (request->rows[op] > 0 || (request->operations & FG_OP_BIT(op)) != 0)
+				decide_rows(request->account, op, request->rows[op], &verdict->rows_left);
+		}
+		return;
+	}
 	if (request->question == FG_ASK_UNLOADED)
 		refuse_unloaded(request);
 	if (request->question == FG_ASK_ORPHANED)
@@ -972,15 +549,6 @@ fg_decide(const FgRequest *request, FgVerdict *verdict)
 		decide_database(request, verdict);
 		return;
 	}
-	if (request->question == FG_ASK_ROWS)
-	{
-		for (int op = 0; op < FG_N_ROW_OPERATIONS; op++)
-		{
-			if (request->rows[op] > 0 || (request->operations & FG_OP_BIT(op)) != 0)
-				decide_rows(request->account, op, request->rows[op], &verdict->rows_left);
-		}
-		return;
-	}
 	if (request->policy->mode == FG_MODE_OFF)
 		return;
 	switch (request->question)
@@ -995,4 +563,35 @@ fg_decide(const FgRequest *request, FgVerdict *verdict)
 			refuse_tampered(request);
 			break;
 	}
+}
+
+/* ----------------------------------------------------------------
+ *		End of a transaction
+ * ----------------------------------------------------------------
+ */
+
+static void
+end_transaction(XactEvent event)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			fg_note_write_all();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			fg_account_end_all();
+			fg_note_forget_all();
+			break;
+		default:
+			break;
+	}
+}
+
+void
+fg_decide_setup(void)
+{
+	fg_xact_register(end_transaction, NULL, FG_XACT_EARLY | FG_XACT_ROWS);
 }

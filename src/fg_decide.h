@@ -75,10 +75,11 @@ extern void fg_decide_setup(void);	/* transaction callbacks, once at load */
 extern void fg_decide(const FgRequest *request, FgVerdict *verdict);
 
 /*
- * The account of statement "scope" with a policy: found or made.  internal: a
- * statement of the guard's own, which asks no limit and uses none up.
+ * The account of statement "scope" with a policy, which the caller has pinned:
+ * found or made.  internal: a statement of the guard's own, which asks no limit
+ * and uses none up.
  */
-extern FgAccount *fg_decide_account(uint64 scope, const FgPolicy *policy, Oid role,
+extern FgAccount *fg_decide_account(uint64 scope, FgPolicy *policy, Oid role,
 									bool internal);
 extern const FgPolicy *fg_decide_policy(const FgAccount *account);
 /* Ends all accounts of a statement.  Never raises an error. */

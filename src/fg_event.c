@@ -78,6 +78,24 @@ fg_event_relation(Oid relid)
 	return quote_qualified_identifier(schema, name);
 }
 
+const char *
+fg_event_relations(Oid relid)
+{
+	const char *name = fg_event_relation(relid);
+
+	if (strchr(name, '"') == NULL)
+		return psprintf("'{%s}'", name);
+	return psprintf("ARRAY[%s::regclass]", quote_literal_cstr(name));
+}
+
+const char *
+fg_event_detail(const char *detail, const char *remote)
+{
+	if (remote == NULL || detail == NULL)
+		return detail != NULL ? detail : remote;
+	return psprintf("%s (%s)", detail, remote);
+}
+
 static char *
 role_name(Oid role)
 {
@@ -464,5 +482,5 @@ event_subxact(SubXactEvent event, int level)
 void
 fg_event_setup(void)
 {
-	fg_xact_register(event_xact, event_subxact);
+	fg_xact_register(event_xact, event_subxact, FG_XACT_EARLY);
 }

@@ -47,5 +47,9 @@ extern void fg_event_queue(const FgEvent *event, bool required);
 extern void fg_event_setup(void);	/* transaction callbacks, once at load */
 /* schema.table, quoted where SQL needs it, or the number of a relation that is gone; palloc'd */
 extern const char *fg_event_relation(Oid relid);
+/* A relation as a value for issue_token(), in SQL. */
+extern const char *fg_event_relations(Oid relid);
+/* What is said about an event, with what is applied if that is how it came to be; either may be NULL. */
+extern const char *fg_event_detail(const char *detail, const char *remote);
 
 #endif							/* FG_EVENT_H */

@@ -13,9 +13,10 @@
  * What they run as is the owner of the table; for permission the role of the
  * statement counts that set them off.
  *
- * Nothing here outlives an error: a watch lives in its query's memory context,
- * whose reset takes it off the list, and the callbacks for the end of a
- * transaction or subtransaction take off what is left.
+ * Nothing here outlives an error: the reset of a query's memory context takes
+ * its watches off the list, and the callbacks for the end of a transaction or
+ * subtransaction take off what is left.  The memory of one query is kept for the
+ * next, as making it anew costs a single row more than counting it.
  *
  * Locks: none.
  *
@@ -41,6 +42,7 @@
 #include "fg_executor_inserted.h"
 #include "fg_executor_key.h"
 #include "fg_executor_watch.h"
+#include "fg_guc.h"
 #include "fg_label.h"
 #include "fg_policy.h"
 #include "fg_remote.h"
@@ -58,9 +60,12 @@ typedef struct FgScope
 } FgScope;
 
 static dlist_head queries = DLIST_STATIC_INIT(queries);
+static FgQuery *spare_query = NULL; /* for the next statement */
 static FgScope *current_scope = NULL;
 static uint64 last_scope = 0;
 static uint64 deferred_scope = 0;	/* of cascades that run at commit; 0: none */
+
+static void query_context_reset(void *arg);
 
 static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
@@ -120,18 +125,40 @@ unlist_query(FgQuery *query)
 		return;
 	query->listed = false;
 	dlist_delete(&query->link);
-	foreach(lc, query->watches)
-		fg_watch_end(lfirst(lc));
+	for (FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
+		fg_watch_end(watch);
 	if (query->owns_scope)
 		fg_decide_close_scope(query->scope);
+	if (query->pin != NULL)
+		fg_policy_unpin(query->pin);
 	foreach(lc, query->pins)
 		fg_policy_unpin(lfirst(lc));
+}
+
+/* Makes what lives exactly as long as the current context. */
+static FgQuery *
+make_query(void)
+{
+	FgQuery    *query = spare_query;
+
+	if (query == NULL)
+		query = MemoryContextAlloc(TopMemoryContext, sizeof(FgQuery));
+	spare_query = NULL;
+	memset(query, 0, sizeof(FgQuery));
+	query->callback.func = query_context_reset;
+	query->callback.arg = query;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &query->callback);
+	return query;
 }
 
 static void
 query_context_reset(void *arg)
 {
 	unlist_query(arg);
+	if (spare_query == NULL)
+		spare_query = arg;
+	else
+		pfree(arg);
 }
 
 static void
@@ -169,35 +196,25 @@ end_transaction(XactEvent event)
  * ----------------------------------------------------------------
  */
 
-/* Watches the governed ones among the ModifyTable nodes of a query. */
-static void
-watch_query(QueryDesc *queryDesc, List *nodes)
+/* Does the server keep old rows of a query for a trigger? */
+static bool
+captures_rows(const FgQuery *query)
 {
-	EState	   *estate = queryDesc->estate;
-	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
-	FgQuery    *query = palloc0(sizeof(FgQuery));
-	ListCell   *lc;
+	for (const FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
+	{
+		const TriggerDesc *desc = watch->node->rootResultRelInfo->ri_TrigDesc;
 
-	fg_watch_settle_running();
-	fg_xact_touch();
-	fg_remote_note_statement(estate->es_output_cid);
+		if (desc != NULL && (desc->trig_delete_old_table || desc->trig_update_old_table))
+			return true;
+	}
+	return false;
+}
 
-	query->estate = estate;
-	query->role = statement_role();
-	query->scope = statement_scope(&query->owns_scope);
-	query->internal = fg_auth_internal_statement(queryDesc->sourceText);
-	query->nest_level = GetCurrentTransactionNestLevel();
-	query->listed = true;
-	dlist_push_head(&queries, &query->link);
-	query->callback.func = query_context_reset;
-	query->callback.arg = query;
-	MemoryContextRegisterResetCallback(estate->es_query_cxt, &query->callback);
-
-	foreach(lc, nodes)
-		fg_watch_begin(query, lfirst(lc));
-	foreach(lc, query->watches)
-		((FgWatch *) lfirst(lc))->shared = list_length(query->watches) > 1;
-	if ((estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
+/* Sees to it that what is captured can be archived, or archives it otherwise. */
+static void
+see_to_captured(FgQuery *query)
+{
+	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
 	{
 		fg_key_capture(query, NULL);
 		fg_watch_tap(query);
@@ -209,60 +226,133 @@ watch_query(QueryDesc *queryDesc, List *nodes)
 		fg_key_capture(query, current_scope->estate);
 		fg_inserted_capture(query, current_scope->estate);
 	}
+}
+
+/*
+ * Watches the governed ones among the ModifyTable nodes of a query, "first" being
+ * the first.  beside: with those that may disturb the watch of others.
+ */
+static void
+watch_query(QueryDesc *queryDesc, ModifyTableState *first, bool beside)
+{
+	EState	   *estate = queryDesc->estate;
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	FgQuery    *query = make_query();
+	ListCell   *lc;
+
+	fg_watch_settle_running();
+	fg_xact_touch_rows();
+	fg_remote_note_statement(estate->es_output_cid);
+
+	query->estate = estate;
+	query->role = statement_role();
+	query->scope = statement_scope(&query->owns_scope);
+	query->internal = fg_auth_internal_statement(queryDesc->sourceText);
+	query->nest_level = GetCurrentTransactionNestLevel();
+	query->listed = true;
+	dlist_push_head(&queries, &query->link);
+
+	fg_watch_begin(query, first);
+	foreach(lc, estate->es_auxmodifytables)
+	{
+		if (lfirst(lc) != first && fg_watch_wanted(lfirst(lc), beside))
+			fg_watch_begin(query, lfirst(lc));
+	}
+	for (FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
+		watch->shared = query->watches->next != NULL;
+	if (captures_rows(query))
+		see_to_captured(query);
 	fg_label_in_use();
 	MemoryContextSwitchTo(old);
 }
 
 /*
- * The governed ModifyTable nodes of a query, top one first.  beside: with those
- * that may disturb the watch of others.
+ * The first governed ModifyTable node of a query, the top one if that is; or
+ * NULL.  beside: one that may disturb the watch of others is as good.
  */
-static List *
-governed_nodes(QueryDesc *queryDesc, bool beside)
+static ModifyTableState *
+first_governed_node(QueryDesc *queryDesc, bool beside)
 {
 	ModifyTableState *top = (ModifyTableState *) queryDesc->planstate;
-	List	   *nodes = NIL;
 	ListCell   *lc;
 
 	if (IsA(top, ModifyTableState) && fg_watch_wanted(top, beside))
-		nodes = list_make1(top);
+		return top;
 	foreach(lc, queryDesc->estate->es_auxmodifytables)
 	{
 		if (lfirst(lc) != top && fg_watch_wanted(lfirst(lc), beside))
-			nodes = lappend(nodes, lfirst(lc));
+			return lfirst(lc);
 	}
-	if (nodes != NIL && !beside && queryDesc->estate->es_auxmodifytables != NIL)
-		return governed_nodes(queryDesc, true);
-	return nodes;
+	return NULL;
 }
 
-/* Does a query write nothing, or is it not going to run? */
+/*
+ * Is it plain that nothing of a query is to be watched?  Most statements change
+ * one table that is not protected, or only add rows.
+ */
 static inline bool
-only_reads(const QueryDesc *queryDesc, int eflags)
+plainly_unwatched(const QueryDesc *queryDesc)
 {
-	return (queryDesc->operation == CMD_SELECT && !queryDesc->plannedstmt->hasModifyingCTE) ||
-		(eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0;
+	const ModifyTableState *node = (const ModifyTableState *) queryDesc->planstate;
+	Relation	rel;
+
+	if (!IsA(node, ModifyTableState) || node->mt_nrels != 1 ||
+		queryDesc->estate->es_auxmodifytables != NIL)
+		return false;
+	if (node->operation == CMD_INSERT &&
+		((const ModifyTable *) node->ps.plan)->onConflictAction == ONCONFLICT_NONE)
+		return true;
+	rel = node->resultRelInfo->ri_RelationDesc;
+	return rel->rd_rel->relkind == RELKIND_RELATION &&
+		fg_policy_known_ungoverned(RelationGetRelid(rel));
+}
+
+static void
+start_query(QueryDesc *queryDesc, int eflags)
+{
+	if (previous_start)
+		previous_start(queryDesc, eflags);
+	else
+		standard_ExecutorStart(queryDesc, eflags);
+}
+
+static pg_noinline void
+start_writing(QueryDesc *queryDesc, int eflags)
+{
+	fg_executor_admin_check(queryDesc);
+	start_query(queryDesc, eflags);
+
+	if (fg_enabled && plainly_unwatched(queryDesc))
+		return;
+	if (fg_policy_active())
+	{
+		bool		beside = fg_watch_any();
+		ModifyTableState *first = first_governed_node(queryDesc, beside);
+
+		if (first != NULL && !beside && queryDesc->estate->es_auxmodifytables != NIL)
+		{
+			beside = true;
+			first = first_governed_node(queryDesc, beside);
+		}
+		if (first != NULL)
+			watch_query(queryDesc, first, beside);
+	}
+}
+
+/* Does a query write nothing? */
+static inline bool
+only_reads(const QueryDesc *queryDesc)
+{
+	return queryDesc->operation == CMD_SELECT && !queryDesc->plannedstmt->hasModifyingCTE;
 }
 
 static void
 guard_executor_start(QueryDesc *queryDesc, int eflags)
 {
-	bool		reads = only_reads(queryDesc, eflags);
-
-	if (!reads)
-		fg_executor_admin_check(queryDesc);
-	if (previous_start)
-		previous_start(queryDesc, eflags);
+	if (only_reads(queryDesc) || (eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0)
+		start_query(queryDesc, eflags);
 	else
-		standard_ExecutorStart(queryDesc, eflags);
-
-	if (!reads && fg_policy_active())
-	{
-		List	   *nodes = governed_nodes(queryDesc, fg_watch_any());
-
-		if (nodes != NIL)
-			watch_query(queryDesc, nodes);
-	}
+		start_writing(queryDesc, eflags);
 }
 
 /* ----------------------------------------------------------------
@@ -285,47 +375,53 @@ query_of(const EState *estate)
 	return NULL;
 }
 
-/* Can a query have triggers to fire when it finishes? */
-static bool
-has_triggers(const EState *estate)
+static inline bool
+any_has_triggers(const List *result_relations)
 {
-	const List *lists[] = {estate->es_opened_result_relations,
-		estate->es_tuple_routing_result_relations, estate->es_trig_target_relations
-	};
 	ListCell   *lc;
 
-	for (int i = 0; i < lengthof(lists); i++)
+	foreach(lc, result_relations)
 	{
-		foreach(lc, lists[i])
-		{
-			if (((ResultRelInfo *) lfirst(lc))->ri_TrigDesc != NULL)
-				return true;
-		}
+		if (((ResultRelInfo *) lfirst(lc))->ri_TrigDesc != NULL)
+			return true;
 	}
 	return false;
 }
 
+/* Can a query have triggers to fire when it finishes? */
+static inline bool
+has_triggers(const EState *estate)
+{
+	return any_has_triggers(estate->es_opened_result_relations) ||
+		any_has_triggers(estate->es_tuple_routing_result_relations) ||
+		any_has_triggers(estate->es_trig_target_relations);
+}
+
 static void
-guard_executor_finish(QueryDesc *queryDesc)
+finish_query(QueryDesc *queryDesc)
+{
+	if (previous_finish)
+		previous_finish(queryDesc);
+	else
+		standard_ExecutorFinish(queryDesc);
+}
+
+/* A query that is watched, or whose triggers may set off one that is. */
+static pg_noinline void
+finish_writing(QueryDesc *queryDesc, FgQuery *query)
 {
 	FgScope		scope;
-	FgQuery    *query = NULL;
-
-	if (!only_reads(queryDesc, 0))
-		query = query_of(queryDesc->estate);
-	if (query == NULL && (only_reads(queryDesc, 0) || !has_triggers(queryDesc->estate)))
-	{
-		if (previous_finish)
-			previous_finish(queryDesc);
-		else
-			standard_ExecutorFinish(queryDesc);
-		return;
-	}
 
 	if (query != NULL)
 	{
 		fg_watch_settle_query(query);
 		fg_watch_archive_rest(query);
+		if (queryDesc->estate->es_auxmodifytables == NIL && !has_triggers(queryDesc->estate))
+		{
+			/* nothing is left that could change a row */
+			finish_query(queryDesc);
+			return;
+		}
 	}
 
 	scope.outer = current_scope;
@@ -353,10 +449,7 @@ guard_executor_finish(QueryDesc *queryDesc)
 	current_scope = &scope;
 	PG_TRY();
 	{
-		if (previous_finish)
-			previous_finish(queryDesc);
-		else
-			standard_ExecutorFinish(queryDesc);
+		finish_query(queryDesc);
 	}
 	PG_FINALLY();
 	{
@@ -368,7 +461,27 @@ guard_executor_finish(QueryDesc *queryDesc)
 		fg_decide_close_scope(scope.id);
 	query = query_of(queryDesc->estate);
 	if (query != NULL)
+	{
 		fg_watch_settle_query(query);
+		fg_watch_archived(query);
+	}
+}
+
+static void
+guard_executor_finish(QueryDesc *queryDesc)
+{
+	FgQuery    *query;
+
+	if (only_reads(queryDesc))
+	{
+		finish_query(queryDesc);
+		return;
+	}
+	query = query_of(queryDesc->estate);
+	if (query == NULL && !has_triggers(queryDesc->estate))
+		finish_query(queryDesc);
+	else
+		finish_writing(queryDesc, query);
 }
 
 /*
@@ -406,5 +519,5 @@ fg_executor_setup(void)
 	ExecutorStart_hook = guard_executor_start;
 	previous_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = guard_executor_finish;
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, FG_XACT_ROWS);
 }

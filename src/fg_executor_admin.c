@@ -111,6 +111,8 @@ fg_executor_admin_check(QueryDesc *queryDesc)
 	{
 		RangeTblEntry *rte = rt_fetch(lfirst_int(lc), plan->rtable);
 
+		if (fg_own_known_foreign(rte->relid))
+			continue;
 		if (IsCatalogRelationOid(rte->relid) &&
 			(opens_databases(plan, rte->relid) || server_refuses(plan, rte)))
 			continue;

@@ -39,19 +39,19 @@ may_touch(const FgWatch *watch)
 	ModifyTableState *node = watch->node;
 	const TriggerDesc *desc = node->rootResultRelInfo->ri_TrigDesc;
 	bool		inserted = false;
-	ListCell   *lc;
 
 	/* a statement that archives its rows by itself has the versions at hand */
-	if (watch->tap != NULL || watch->operations == 0)
+	if (watch->tap != NULL || watch->operations == 0 || desc == NULL ||
+		!(desc->trig_delete_old_table || desc->trig_update_old_table))
 		return false;
 	for (int i = 0; i < node->mt_nrels && !inserted; i++)
 		inserted = fg_tally_inserted(node->resultRelInfo[i].ri_RelationDesc);
-	if (!inserted || desc == NULL || !(desc->trig_delete_old_table || desc->trig_update_old_table))
+	if (!inserted)
 		return false;
 	/* MERGE on partitions is archived from the versions themselves */
-	foreach(lc, watch->targets)
+	for (const FgTarget *target = watch->targets; target != NULL; target = target->next)
 	{
-		if (((const FgTarget *) lfirst(lc))->archiver != NULL)
+		if (target->archiver != NULL)
 			return false;
 	}
 	return true;
@@ -87,11 +87,10 @@ static void
 note_relation(const FgQuery *query, EState *firing, Oid named)
 {
 	EState	   *estate = firing ? firing : query->estate;
-	ListCell   *lc;
 
-	foreach(lc, query->watches)
+	for (const FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
 	{
-		ModifyTableState *node = ((FgWatch *) lfirst(lc))->node;
+		ModifyTableState *node = watch->node;
 
 		if (RelationGetRelid(node->rootResultRelInfo->ri_RelationDesc) != named)
 			continue;
@@ -110,12 +109,8 @@ note_relation(const FgQuery *query, EState *firing, Oid named)
 void
 fg_inserted_capture(FgQuery *query, EState *firing)
 {
-	ListCell   *lc;
-
-	foreach(lc, query->watches)
+	for (const FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
 	{
-		const FgWatch *watch = lfirst(lc);
-
 		if (may_touch(watch))
 			note_relation(query, firing, RelationGetRelid(watch->node->rootResultRelInfo->ri_RelationDesc));
 	}

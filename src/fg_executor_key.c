@@ -12,7 +12,7 @@
  * somebody has a BEFORE trigger for updated rows, it may set a key behind a
  * statement that does not name it, so there they are wanted always.
  *
- * MERGE on a partitioned table is archived row by row (fg_executor_watch.c), with
+ * MERGE on a partitioned table is archived row by row (fg_executor_begin.c), with
  * both versions at hand.
  *
  * Locks: none.
@@ -115,11 +115,10 @@ capture_relation(const FgQuery *query, EState *firing, Oid relid)
 {
 	EState	   *estate = firing ? firing : query->estate;
 	MemoryContext old;
-	ListCell   *lc;
 
-	foreach(lc, query->watches)
+	for (const FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
 	{
-		ModifyTableState *node = ((FgWatch *) lfirst(lc))->node;
+		ModifyTableState *node = watch->node;
 		ResultRelInfo *named = node->rootResultRelInfo;
 		TransitionCaptureState **capture = capture_of(node);
 
@@ -135,11 +134,9 @@ capture_relation(const FgQuery *query, EState *firing, Oid relid)
 void
 fg_key_capture(FgQuery *query, EState *firing)
 {
-	ListCell   *lc;
-
-	foreach(lc, query->watches)
+	for (const FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
 	{
-		ModifyTableState *node = ((FgWatch *) lfirst(lc))->node;
+		ModifyTableState *node = watch->node;
 		ResultRelInfo *named = node->rootResultRelInfo;
 
 		if (capture_of(node) != NULL && archiver_of(named) != NULL && sets_key(query, node))

@@ -26,11 +26,15 @@
  * before, never the other way round (the server refuses that).  So when one
  * begins, the place of the node's rows in the transaction is taken.
  *
- * The trigger stays on the table and archives where anything is less plain: a
- * node that is not the statement itself, but may be run to its end only when that
- * finishes (CTEs), more than one result relation or watched node, row movement, cascades, MERGE,
- * ON CONFLICT, updates of keys, policies with columns, and triggers of somebody
- * else's before a row or after the statement.
+ * Partitions of one table keep their rows in one shadow.  So whatever their
+ * number, one archiver with one batch serves them all, and goes from one to the
+ * next with the rows; what is counted and compared in the end is kept for each.
+ *
+ * The trigger stays on the table and archives where anything is less plain: more
+ * than one watched node, partitions with policies of their own, updates of
+ * partition keys, inheritance, cascades, MERGE, ON CONFLICT, updates of keys,
+ * policies with columns, and triggers of somebody else's before a row or after
+ * the statement.
  *
  * Locks: a share lock on a page of the table while its tuples are looked at.
  * After that, a pin keeps their bytes in place.
@@ -52,6 +56,7 @@
 #include "utils/snapmgr.h"
 
 #include "fg_catalog.h"
+#include "fg_compat.h"
 #include "fg_executor_tap.h"
 #include "fg_shadow.h"
 #include "fg_shadow_archiver.h"
@@ -59,18 +64,25 @@
 struct FgTap
 {
 	EState	   *estate;
-	Relation	rel;
-	AttrNumber	ctid_attno;
+	ModifyTableState *node;
+	Relation	named;			/* by the statement */
 	Oid			owner;
 	char		op;
 	CommandId	cid;			/* of the statement */
 
+	BufferHeapTupleTableSlot *scanned;	/* where the scan below the node has its row;
+										 * NULL: no plain scan */
+
 	bool		in_hand;		/* the node was given a row */
+	ResultRelInfo *given;		/* of which relation */
 	ItemPointerData tid;		/* of that row */
-	int64		changes;		/* of the node, when it was */
+	Buffer		buffer;			/* where its page was then, or invalid */
+	int64		changes;		/* of that relation by the node, when it was */
 
 	/* rows of a page that the node has changed */
+	ResultRelInfo *rri;			/* of which relation */
 	BlockNumber block;
+	Buffer		block_buffer;	/* where it was last, or invalid */
 	int			n_rows;
 	OffsetNumber first;			/* of a statement that may have no other */
 	OffsetNumber *rows;			/* of MaxHeapTuplesPerPage, or "first" alone */
@@ -79,7 +91,8 @@ struct FgTap
 	FgShadowStamp stamp;
 	FgArchiver *archiver;		/* at work on more than one row; or NULL */
 	char		how;			/* its fg_how, if not of the transaction's own rows */
-	int64		n_archived;
+	int64	   *n_archived;		/* for each result relation */
+	int64		one_archived;	/* where there is but one */
 };
 
 /* ----------------------------------------------------------------
@@ -126,37 +139,104 @@ only_archiver(const TriggerDesc *desc, CmdType operation)
 	return found;
 }
 
+/*
+ * Does nobody else see to the rows of a partition before the node does, and is it
+ * not archived by row?  Its triggers for statements do not fire.
+ */
+static bool
+plain_partition(const ResultRelInfo *rri, CmdType operation)
+{
+	const TriggerDesc *desc = rri->ri_TrigDesc;
+	Oid			guard = fg_catalog_guard_function();
+	int16		event = operation == CMD_DELETE ? TRIGGER_TYPE_DELETE : TRIGGER_TYPE_UPDATE;
+
+	if (!rri->ri_RelationDesc->rd_rel->relispartition)
+		return false;
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+
+		if ((trigger->tgtype & event) == 0 || !TRIGGER_FOR_ROW(trigger->tgtype))
+			continue;
+		if (trigger->tgfoid == guard ? trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA :
+			!TRIGGER_FOR_AFTER(trigger->tgtype))
+			return false;
+	}
+	return true;
+}
+
+/* Can the rows of all result relations be told and archived alike? */
+static bool
+plain_relations(const ModifyTableState *node)
+{
+	const ResultRelInfo *named = node->rootResultRelInfo;
+
+	if (((ModifyTable *) node->ps.plan)->partColsUpdated)
+		return false;
+	for (int i = 0; i < node->mt_nrels; i++)
+	{
+		const ResultRelInfo *rri = &node->resultRelInfo[i];
+
+		if (rri->ri_RelationDesc->rd_rel->relkind != RELKIND_RELATION ||
+			!AttributeNumberIsValid(rri->ri_RowIdAttNo) ||
+			(rri != named && !plain_partition(rri, node->operation)))
+			return false;
+	}
+	return true;
+}
+
+/* Where a scan of a table has the row that it gives; NULL: elsewhere. */
+static BufferHeapTupleTableSlot *
+row_of_scan(PlanState *input)
+{
+	TupleTableSlot *slot;
+
+	switch (nodeTag(input))
+	{
+		case T_SeqScanState:
+		case T_IndexScanState:
+		case T_BitmapHeapScanState:
+		case T_TidScanState:
+		case T_TidRangeScanState:
+			slot = ((ScanState *) input)->ss_ScanTupleSlot;
+			return TTS_IS_BUFFERTUPLE(slot) ? (BufferHeapTupleTableSlot *) slot : NULL;
+		default:
+			return NULL;
+	}
+}
+
 FgTap *
 fg_tap_begin(ModifyTableState *node, Oid owner)
 {
-	ResultRelInfo *rri = node->resultRelInfo;
-	Relation	rel = rri->ri_RelationDesc;
+	ResultRelInfo *named = node->rootResultRelInfo;
 	EState	   *estate = node->ps.state;
 	FgTap	   *tap;
 
 	if ((node->operation != CMD_DELETE && node->operation != CMD_UPDATE) ||
-		!node->canSetTag || node->mt_nrels != 1 || rri != node->rootResultRelInfo ||
-		rel->rd_rel->relkind != RELKIND_RELATION ||
 		(estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) != 0 ||
-		node->mt_transition_capture == NULL || rri->ri_TrigDesc == NULL ||
-		!AttributeNumberIsValid(rri->ri_RowIdAttNo) ||
-		!only_archiver(rri->ri_TrigDesc, node->operation))
+		node->mt_transition_capture == NULL || named->ri_TrigDesc == NULL ||
+		!only_archiver(named->ri_TrigDesc, node->operation) ||
+		!plain_relations(node))
 		return NULL;
 
 	tap = MemoryContextAlloc(estate->es_query_cxt, sizeof(FgTap));
 	tap->estate = estate;
-	tap->rel = rel;
-	tap->ctid_attno = rri->ri_RowIdAttNo;
+	tap->node = node;
+	tap->named = named->ri_RelationDesc;
 	tap->owner = owner;
 	tap->op = node->operation == CMD_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
 	tap->cid = estate->es_output_cid;
+	tap->scanned = row_of_scan(outerPlanState(node));
 	tap->in_hand = false;
 	tap->block = InvalidBlockNumber;
 	tap->n_rows = 0;
 	tap->rows = &tap->first;
 	tap->stamped = false;
 	tap->archiver = NULL;
-	tap->n_archived = 0;
+	tap->one_archived = 0;
+	tap->n_archived = &tap->one_archived;
+	if (node->mt_nrels > 1)
+		tap->n_archived = MemoryContextAllocZero(estate->es_query_cxt, sizeof(int64) * node->mt_nrels);
 
 	/*
 	 * The statement will not fire the trigger, nor keep rows for it.  It stays in
@@ -164,9 +244,9 @@ fg_tap_begin(ModifyTableState *node, Oid owner)
 	 * it fired from there.
 	 */
 	if (node->operation == CMD_DELETE)
-		rri->ri_TrigDesc->trig_delete_after_statement = false;
+		named->ri_TrigDesc->trig_delete_after_statement = false;
 	else
-		rri->ri_TrigDesc->trig_update_after_statement = false;
+		named->ri_TrigDesc->trig_update_after_statement = false;
 	node->mt_transition_capture = NULL;
 	return tap;
 }
@@ -194,14 +274,22 @@ stamp(FgTap *tap)
 	tap->stamped = true;
 }
 
+/* Gets ready for rows of a page. */
+static void
+begin_at(FgTap *tap, FgArchiver *archiver)
+{
+	stamp(tap);
+	fg_archiver_begin_at(archiver, tap->rri->ri_RelationDesc, tap->owner, tap->op, &tap->stamp);
+	archiver->meta.fg_relation = RelationGetRelid(tap->named);
+}
+
 static FgArchiver *
 begin_many(FgTap *tap)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(tap->estate->es_query_cxt);
 	FgArchiver *archiver = palloc(sizeof(FgArchiver));
 
-	stamp(tap);
-	fg_archiver_begin_at(archiver, tap->rel, tap->owner, tap->op, &tap->stamp);
+	begin_at(tap, archiver);
 	fg_batch_begin(archiver);
 	tap->how = archiver->meta.fg_how;
 	MemoryContextSwitchTo(oldcontext);
@@ -213,9 +301,8 @@ archive_only(FgTap *tap, HeapTupleHeader old, uint32 length)
 {
 	FgArchiver	archiver;
 
-	stamp(tap);
-	fg_archiver_begin_at(&archiver, tap->rel, tap->owner, tap->op, &tap->stamp);
-	if (fg_shadow_own_version(tap->rel, old))
+	begin_at(tap, &archiver);
+	if (fg_shadow_own_version(archiver.rel, old))
 		archiver.meta.fg_how = FG_SHADOW_HOW_OWN;
 	fg_archive_one(&archiver, old, length);
 	table_close(archiver.shadow, NoLock);
@@ -229,12 +316,16 @@ archive(FgTap *tap, HeapTupleHeader old, uint32 length, bool only)
 		archive_only(tap, old, length);
 	else
 	{
+		Relation	rel = tap->rri->ri_RelationDesc;
+
 		if (tap->archiver == NULL)
 			tap->archiver = begin_many(tap);
-		tap->archiver->meta.fg_how = fg_shadow_own_version(tap->rel, old) ? FG_SHADOW_HOW_OWN : tap->how;
+		else if (tap->archiver->rel != rel)
+			fg_archiver_turn(tap->archiver, rel);
+		tap->archiver->meta.fg_how = fg_shadow_own_version(rel, old) ? FG_SHADOW_HOW_OWN : tap->how;
 		fg_batch_add(tap->archiver, old, length);
 	}
-	tap->n_archived++;
+	tap->n_archived[tap->rri - tap->node->resultRelInfo]++;
 }
 
 /*
@@ -258,7 +349,7 @@ archive_later_version(FgTap *tap, ItemPointerData tid, bool only)
 
 		CHECK_FOR_INTERRUPTS();
 		version.t_self = tid;
-		if (!heap_fetch(tap->rel, SnapshotAny, &version, &buffer, false))
+		if (!heap_fetch(tap->rri->ri_RelationDesc, SnapshotAny, &version, &buffer, false))
 			return;
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		ours = changed_by_statement(tap, version.t_data);
@@ -288,6 +379,7 @@ archive_page(FgTap *tap, bool last)
 {
 	const int	n_rows = tap->n_rows;
 	bool		only = last && tap->archiver == NULL && n_rows == 1;
+	Relation	rel;
 	Buffer		buffer;
 	Page		page;
 	HeapTupleHeader old[MaxHeapTuplesPerPage];
@@ -295,7 +387,11 @@ archive_page(FgTap *tap, bool last)
 
 	if (n_rows == 0)
 		return;
-	buffer = ReadBuffer(tap->rel, tap->block);
+	rel = tap->rri->ri_RelationDesc;
+	buffer = tap->block_buffer;
+	if (!BufferIsValid(buffer) ||
+		!ReadRecentBuffer(fg_compat_locator(rel), MAIN_FORKNUM, tap->block, buffer))
+		buffer = ReadBuffer(rel, tap->block);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
 	for (int i = 0; i < n_rows; i++)
@@ -337,14 +433,16 @@ archive_page(FgTap *tap, bool last)
  */
 
 void
-fg_tap_give(FgTap *tap, TupleTableSlot *slot, int64 changes)
+fg_tap_give(FgTap *tap, ResultRelInfo *rri, TupleTableSlot *slot, int64 changes)
 {
 	bool		isnull;
-	Datum		ctid = ExecGetJunkAttribute(slot, tap->ctid_attno, &isnull);
+	Datum		ctid = ExecGetJunkAttribute(slot, rri->ri_RowIdAttNo, &isnull);
 
 	if (isnull)
 		return;					/* the server will say so */
+	tap->given = rri;
 	tap->tid = *(ItemPointer) DatumGetPointer(ctid);
+	tap->buffer = tap->scanned != NULL ? tap->scanned->buffer : InvalidBuffer;
 	tap->changes = changes;
 	tap->in_hand = true;
 }
@@ -360,14 +458,17 @@ fg_tap_take(FgTap *tap, int64 changes)
 	if (changes == tap->changes)
 		return;
 	block = ItemPointerGetBlockNumber(&tap->tid);
-	if (tap->n_rows > 0 && (block != tap->block || tap->n_rows == MaxHeapTuplesPerPage))
+	if (tap->n_rows > 0 &&
+		(block != tap->block || tap->given != tap->rri || tap->n_rows == MaxHeapTuplesPerPage))
 		archive_page(tap, false);
 	if (tap->n_rows > 0 && tap->rows == &tap->first)
 	{
 		tap->rows = MemoryContextAlloc(tap->estate->es_query_cxt, sizeof(OffsetNumber) * MaxHeapTuplesPerPage);
 		tap->rows[0] = tap->first;
 	}
+	tap->rri = tap->given;
 	tap->block = block;
+	tap->block_buffer = tap->buffer;
 	tap->rows[tap->n_rows++] = ItemPointerGetOffsetNumber(&tap->tid);
 }
 
@@ -379,9 +480,8 @@ fg_tap_nested(FgTap *tap, int64 changes)
 }
 
 void
-fg_tap_end(FgTap *tap, int64 changes)
+fg_tap_end(FgTap *tap)
 {
-	fg_tap_take(tap, changes);
 	archive_page(tap, true);
 	if (tap->archiver != NULL)
 	{
@@ -389,9 +489,23 @@ fg_tap_end(FgTap *tap, int64 changes)
 		table_close(tap->archiver->shadow, NoLock);
 		tap->archiver = NULL;
 	}
-	if (tap->n_archived != changes)
-		fg_archive_error(tap->rel,
+}
+
+void
+fg_tap_check(const FgTap *tap, const ResultRelInfo *rri, int64 changes)
+{
+	int64		n_archived = tap->n_archived[rri - tap->node->resultRelInfo];
+
+	if (n_archived != changes)
+		fg_archive_error(rri->ri_RelationDesc,
 						 psprintf(_("The statement changed " INT64_FORMAT " rows, of which " INT64_FORMAT " were archived."),
-								  changes, tap->n_archived),
+								  changes, n_archived),
 						 gettext_noop("Report this, please, with the statement and what it set off."));
+}
+
+void
+fg_tap_left(const FgTap *tap)
+{
+	fg_archive_error(tap->named, _("A part of the statement was not run to its end."),
+					 gettext_noop("Report this, please, with the statement and what it set off."));
 }

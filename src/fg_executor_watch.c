@@ -23,8 +23,10 @@
  * charged yet: whoever has begun it would catch the refusal, and the statement
  * that was meant would go on.
  *
- * What is refused here is refused by fg_decide: too many rows, no condition
- * (ZG001 to ZG003), and missing triggers or counters (ZG010).
+ * Which nodes have a watch, and what of, is fg_executor_begin.c's.
+ *
+ * What is refused here is refused by fg_decide: too many rows (ZG001, ZG002),
+ * and missing counters (ZG010).
  *
  * Locks: none.
  *
@@ -36,17 +38,11 @@
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
-#include "nodes/plannodes.h"
-#include "pgstat.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "fg_catalog.h"
 #include "fg_executor_watch.h"
-#include "fg_install.h"
-#include "fg_shadow.h"
-#include "fg_where.h"
 
 static dlist_head watches = DLIST_STATIC_INIT(watches);
 static FgWatch *last_watch = NULL;	/* whose input was asked for last, or NULL */
@@ -61,207 +57,6 @@ fg_watch_any(void)
  *		Looking
  * ----------------------------------------------------------------
  */
-
-/*
- * What governs a relation, good as long as the query is: anything that reads a
- * catalog may process invalidations, which end an arena that nobody has pinned.
- */
-static FgRelation *
-governing(FgQuery *query, Relation rel)
-{
-	FgRelation *entry = fg_policy_lookup(RelationGetRelid(rel));
-	FgPolicyArena *arena;
-	MemoryContext old;
-
-	if (entry == NULL)
-		return NULL;
-	arena = fg_policy_pin();
-	if (list_member_ptr(query->pins, arena))
-		fg_policy_unpin(arena);
-	else
-	{
-		old = MemoryContextSwitchTo(query->estate->es_query_cxt);
-		query->pins = lappend(query->pins, arena);
-		MemoryContextSwitchTo(old);
-	}
-	return entry;
-}
-
-/* Refuses if the server does not count the rows of a relation. */
-static void
-refuse_blind(const FgWatch *watch, const FgPolicy *policy, Relation rel)
-{
-	FgRequest	request = {.question = FG_ASK_BLIND};
-	FgVerdict	verdict;
-
-	request.policy = policy;
-	request.relid = RelationGetRelid(rel);
-	request.op = watch->node->operation == CMD_DELETE ? FG_OP_DELETE : FG_OP_UPDATE;
-	request.role = watch->query->role;
-	fg_decide(&request, &verdict);
-}
-
-/*
- * MERGE on a partitioned table gives the rows that it moves to no trigger for
- * UPDATE, but to the one for DELETE if there is one, where they cannot be told
- * from deleted rows.  So its rows are archived here, one by one, and the
- * guard's own triggers stay silent.
- */
-static void
-archive_merged_row(void *arg, Relation rel, HeapTuple old, HeapTuple new, bool deleted)
-{
-	const FgTarget *target = arg;
-	int			bit = deleted ? FG_ARCHIVE_DELETE : FG_ARCHIVE_UPDATE;
-	List	   *done = NIL;
-
-	for (int i = 0; i < target->n_accounts; i++)
-	{
-		if ((fg_decide_policy(target->accounts[i])->archive & bit) == 0 ||
-			list_member_oid(done, target->shadow_owners[i]))
-			continue;
-		if (new != NULL)
-			fg_shadow_archive_update(rel, target->shadow_owners[i], old, new);
-		else
-			fg_shadow_archive_tuple(rel, target->shadow_owners[i], old,
-									deleted ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE);
-		done = lappend_oid(done, target->shadow_owners[i]);
-	}
-	list_free(done);
-}
-
-/*
- * Some triggers of the guard would do nothing for a statement: a BEFORE one is
- * there for the day on which the library is not preloaded, the one for replicas
- * is for what is applied without a statement.  If no other is of its kind, the
- * statement's own copy of the trigger description says that there is none.
- * That spares the calls of the one, and for the sake of the other the server
- * would fetch the old version of each row.
- */
-static void
-spare_idle_triggers(ResultRelInfo *rri)
-{
-	TriggerDesc *desc = rri->ri_TrigDesc;
-	Oid			guard;
-	int			before = 0;		/* events of the others, as in tgtype */
-	int			after = 0;
-
-	if (desc == NULL)
-		return;
-	guard = fg_catalog_guard_function();
-	for (int i = 0; i < desc->numtriggers; i++)
-	{
-		const Trigger *trigger = &desc->triggers[i];
-		bool		ours = trigger->tgfoid == guard;
-
-		if (!TRIGGER_FOR_ROW(trigger->tgtype))
-		{
-			if (!ours && TRIGGER_FOR_BEFORE(trigger->tgtype))
-				before |= trigger->tgtype;
-		}
-		else if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
-				 !(ours && trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA))
-			after |= trigger->tgtype;
-	}
-	desc->trig_delete_before_statement &= TRIGGER_FOR_DELETE(before) != 0;
-	desc->trig_update_before_statement &= TRIGGER_FOR_UPDATE(before) != 0;
-	desc->trig_delete_after_row &= TRIGGER_FOR_DELETE(after) != 0;
-	desc->trig_update_after_row &= TRIGGER_FOR_UPDATE(after) != 0;
-}
-
-/*
- * Adds a result relation to what is watched, if it is governed.  late: rows
- * were routed to it already, so what happened in it so far counts too.
- */
-static void
-add_target(FgWatch *watch, ResultRelInfo *rri, bool late)
-{
-	Relation	rel = rri->ri_RelationDesc;
-	FgRelation *entry = governing(watch->query, rel);
-	FgTarget   *target;
-	int			n_policies;
-	bool		merge_archived;
-
-	if (entry == NULL)
-		return;
-	if (rri != watch->node->rootResultRelInfo)
-		spare_idle_triggers(rri);
-	n_policies = entry->n_policies;
-	merge_archived = watch->node->operation == CMD_MERGE && !entry->by_row &&
-		rri != watch->node->rootResultRelInfo;
-
-	/* listed before it is filled, so that an error finds all of it */
-	target = palloc0(MAXALIGN(sizeof(FgTarget)) +
-					 (sizeof(FgAccount *) + sizeof(FgChange *) + sizeof(Oid)) * n_policies);
-	target->rri = rri;
-	target->accounts = (FgAccount **) ((char *) target + MAXALIGN(sizeof(FgTarget)));
-	target->changes = (FgChange **) (target->accounts + n_policies);
-	target->shadow_owners = (Oid *) (target->changes + n_policies);
-	watch->targets = lappend(watch->targets, target);
-	for (int i = 0; i < n_policies; i++)
-	{
-		FgPolicy   *policy = entry->policies[i];
-
-		if (policy->mode == FG_MODE_OFF)
-			continue;
-		if (!pgstat_track_counts)
-			refuse_blind(watch, policy, rel);
-		target->accounts[target->n_accounts] =
-			fg_decide_account(watch->query->scope, policy, watch->query->role,
-							  watch->query->internal);
-		if (!policy->all_columns && (watch->operations & FG_OP_BIT(FG_OP_UPDATE)) != 0)
-			target->changes[target->n_accounts] =
-				fg_change_begin(watch->node, rri, policy->columns, policy->n_columns);
-		if (merge_archived && policy->archive != FG_ARCHIVE_NONE &&
-			target->archiver == NULL)
-		{
-			target->archiver = fg_change_begin(watch->node, rri, NULL, 0);
-			fg_change_on_seen(target->archiver, archive_merged_row, target);
-		}
-		target->shadow_owners[target->n_accounts] = entry->shadow_owners[i];
-		watch->compares |= target->changes[target->n_accounts] != NULL ||
-			target->archiver != NULL;
-		target->n_accounts++;
-	}
-	if (target->n_accounts == 0)
-	{
-		watch->targets = list_delete_ptr(watch->targets, target);
-		return;
-	}
-	target->tally = fg_tally_get(rel);
-	if (!late)
-		fg_tally_skip(target->tally, rel);
-	for (int i = 0; late && i < target->n_accounts; i++)
-	{
-		if (target->changes[i] != NULL)
-			fg_change_begun_late(target->changes[i], watch->root_change,
-								 fg_tally_unseen_updates(target->tally, rel));
-	}
-}
-
-/*
- * Partitions that rows of this node were routed to since the last time become
- * targets.  The list is the whole query's.
- */
-static void
-add_late_targets(FgWatch *watch)
-{
-	EState	   *estate = watch->query->estate;
-	MemoryContext old;
-
-	if (!watch->late_targets)
-		return;
-	old = MemoryContextSwitchTo(estate->es_query_cxt);
-	for (; watch->n_routed < list_length(estate->es_tuple_routing_result_relations);
-		 watch->n_routed++)
-	{
-		ResultRelInfo *rri = list_nth(estate->es_tuple_routing_result_relations,
-									  watch->n_routed);
-
-		if (rri->ri_RootResultRelInfo == watch->node->rootResultRelInfo)
-			add_target(watch, rri, true);
-	}
-	MemoryContextSwitchTo(old);
-}
 
 /* Charges one account with what is new, and lowers *rows_left. */
 static void
@@ -329,49 +124,46 @@ look(FgWatch *watch, bool alone)
 	int64		rows_left = PG_INT64_MAX;
 	bool		single;
 	int64		merged[FG_N_ROW_OPERATIONS] = {0, 0};
-	ListCell   *lc;
 
 	/* whatever comes in between, an error too: look again at the next row */
 	watch->candidates = Max(watch->candidates, 1);
 	watch->rows_left = -1;
-	add_late_targets(watch);
+	if (watch->late_targets)
+		fg_watch_add_late_targets(watch);
 
 	/*
 	 * MERGE does both, and moves rows between partitions: its node's own
 	 * counters tell them apart, but not for which relation.  They serve where
 	 * one set of policies governs all targets.
 	 */
-	single = operation == CMD_MERGE && watch->targets != NIL;
+	single = operation == CMD_MERGE && watch->targets != NULL;
 	if (watch->node->operation == CMD_MERGE && !inside)
 		fg_tally_merge_new(watch->merge, watch->node, merged);
 	if (single)
 	{
-		FgTarget   *first = linitial(watch->targets);
+		const FgTarget *first = watch->targets;
 
-		foreach(lc, watch->targets)
+		for (FgTarget *target = watch->targets; target != NULL; target = target->next)
 		{
-			FgTarget   *target = lfirst(lc);
-
 			if (target->n_accounts != first->n_accounts ||
 				memcmp(target->accounts, first->accounts,
 					   sizeof(FgAccount *) * first->n_accounts) != 0)
 				single = false;
 		}
-		if (list_length(watch->targets) < watch->node->mt_nrels)
+		if (watch->n_targets < watch->node->mt_nrels)
 			single = false;
 	}
 
-	foreach(lc, watch->targets)
+	for (FgTarget *target = watch->targets; target != NULL; target = target->next)
 	{
-		FgTarget   *target = lfirst(lc);
 		int64		rows[FG_N_ROW_OPERATIONS];
 
 		if (!fg_tally_new(target->tally, target->rri->ri_RelationDesc,
 						  operation, rows))
-			refuse_blind(watch, fg_decide_policy(target->accounts[0]),
+			fg_watch_refuse_blind(watch, fg_decide_policy(target->accounts[0]),
 						 target->rri->ri_RelationDesc);
-		if (watch->changed != NULL && rows[FG_OP_DELETE] + rows[FG_OP_UPDATE] > 0)
-			fg_counter_add(watch->changed, rows[FG_OP_DELETE] + rows[FG_OP_UPDATE]);
+		if (target->changed != NULL && rows[FG_OP_DELETE] + rows[FG_OP_UPDATE] > 0)
+			fg_counter_add(target->changed, rows[FG_OP_DELETE] + rows[FG_OP_UPDATE]);
 		if (inside)
 		{
 			hold_back(target, rows, watch->query->estate);
@@ -401,15 +193,15 @@ look(FgWatch *watch, bool alone)
 }
 
 /*
- * With a tap: rows that the node has changed so far.  What was looked at inside
- * a savepoint is not seen any more when that is rolled back, as the tally.
+ * With a tap: rows that the node has changed there so far.  What was looked at
+ * inside a savepoint is not seen any more when that is rolled back, as the tally.
  */
 static inline int64
-tapped_changes(const FgWatch *watch)
+tapped_changes(const FgTarget *target)
 {
-	const FgTarget *target = linitial(watch->targets);
+	int64		looked_at = target->changed != NULL ? target->changed->total : 0;
 
-	return watch->changed->total + fg_tally_unseen(target->tally, target->rri->ri_RelationDesc);
+	return looked_at + fg_tally_unseen(target->tally, target->rri->ri_RelationDesc);
 }
 
 /*
@@ -419,15 +211,12 @@ tapped_changes(const FgWatch *watch)
 static void
 compare_row(FgWatch *watch, bool done)
 {
-	ListCell   *lc;
-
 	if (!watch->compares)
 		return;
-	add_late_targets(watch);
-	foreach(lc, watch->targets)
+	if (watch->late_targets)
+		fg_watch_add_late_targets(watch);
+	for (FgTarget *target = watch->targets; target != NULL; target = target->next)
 	{
-		FgTarget   *target = lfirst(lc);
-
 		for (int i = 0; i < target->n_accounts; i++)
 		{
 			if (target->changes[i] != NULL)
@@ -443,15 +232,11 @@ compare_row(FgWatch *watch, bool done)
 static void
 remember_row(FgWatch *watch, TupleTableSlot *slot)
 {
-	ListCell   *lc;
-
 	if (!watch->compares)
 		return;
 
-	foreach(lc, watch->targets)
+	for (FgTarget *target = watch->targets; target != NULL; target = target->next)
 	{
-		FgTarget   *target = lfirst(lc);
-
 		for (int i = 0; i < target->n_accounts; i++)
 		{
 			if (target->changes[i] != NULL)
@@ -472,7 +257,7 @@ fg_watch_settle_running(void)
 		FgWatch    *watch = dlist_container(FgWatch, link, iter.cur);
 
 		if (watch->tap != NULL)
-			fg_tap_nested(watch->tap, tapped_changes(watch));
+			fg_tap_nested(watch->tap, tapped_changes(watch->given));
 		if (watch->candidates > 0)
 		{
 			look(watch, list_length(watch->query->in_hand) <= 1);
@@ -505,13 +290,9 @@ settle_in_hand(FgQuery *query, const FgWatch *asking)
 void
 fg_watch_settle_query(FgQuery *query)
 {
-	ListCell   *lc;
-
 	settle_in_hand(query, NULL);
-	foreach(lc, query->watches)
+	for (FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
 	{
-		FgWatch    *watch = lfirst(lc);
-
 		if (watch->candidates > 0)
 		{
 			compare_row(watch, true);
@@ -520,7 +301,7 @@ fg_watch_settle_query(FgQuery *query)
 	}
 }
 
-static FgWatch *
+static pg_noinline FgWatch *
 watch_of_input(PlanState *input)
 {
 	dlist_iter	iter;
@@ -537,7 +318,7 @@ watch_of_input(PlanState *input)
 }
 
 /* The next row of a node that has to be looked at row by row. */
-static TupleTableSlot *
+static pg_noinline TupleTableSlot *
 watched_row(FgWatch *watch)
 {
 	TupleTableSlot *slot;
@@ -558,7 +339,7 @@ watched_row(FgWatch *watch)
 }
 
 /* The next row of a node that is not the only one of its query. */
-static TupleTableSlot *
+static pg_noinline TupleTableSlot *
 watched_turn(FgWatch *watch)
 {
 	FgQuery    *query = watch->query;
@@ -586,8 +367,76 @@ watched_turn(FgWatch *watch)
 }
 
 /*
+ * With a tap: the node is about to get a row of this target.  What it does there is
+ * counted from the first one on, so that partitions without any cost nothing.
+ */
+static inline void
+count_changed(FgTarget *target)
+{
+	if (likely(target->changed != NULL))
+		return;
+	target->changed = &target->changed_rows;
+	fg_counter_init(target->changed, NULL, NULL);
+}
+
+/* With a tap: to which target does a row belong that the node is about to get? */
+static FgTarget *
+target_of_row(const FgWatch *watch, TupleTableSlot *slot)
+{
+	ModifyTableState *node = watch->node;
+	ResultRelInfo *rri;
+	bool		isnull;
+	Oid			relid;
+
+	if (watch->of_relation == NULL)
+		return watch->given;
+	relid = DatumGetObjectId(ExecGetJunkAttribute(slot, node->mt_resultOidAttno, &isnull));
+	if (isnull || relid == RelationGetRelid(watch->given->rri->ri_RelationDesc))
+		return watch->given;
+	rri = ExecLookupResultRelByOid(node, relid, false, false);
+	return watch->of_relation[rri - node->resultRelInfo];
+}
+
+/* The node has come to its end: archives what is left. */
+static void
+end_tap(FgWatch *watch)
+{
+	fg_tap_take(watch->tap, tapped_changes(watch->given));
+	fg_tap_end(watch->tap);
+	for (const FgTarget *target = watch->targets; target != NULL; target = target->next)
+		fg_tap_check(watch->tap, target->rri, tapped_changes(target));
+	watch->tap = NULL;
+}
+
+/* The next row of a node whose rows are archived as they come. */
+static pg_noinline TupleTableSlot *
+watched_tap(FgWatch *watch)
+{
+	TupleTableSlot *slot;
+
+	fg_tap_take(watch->tap, tapped_changes(watch->given));
+	if (unlikely(watch->candidates > watch->rows_left))
+		look(watch, true);
+	slot = watch->input_proc(watch->input);
+	if (likely(!TupIsNull(slot)))
+	{
+		watch->candidates++;
+		watch->started = true;
+		watch->given = target_of_row(watch, slot);
+		count_changed(watch->given);
+		fg_tap_give(watch->tap, watch->given->rri, slot, tapped_changes(watch->given));
+		return slot;
+	}
+	if (watch->candidates > 0)
+		look(watch, true);
+	end_tap(watch);
+	return slot;
+}
+
+/*
  * Stands before the input of a watched node and fetches its next row.  This is
- * what every row of every guarded statement pays.
+ * what every row of every guarded statement pays, so what is done for some of
+ * them is kept out of line.
  */
 static TupleTableSlot *
 watched_input(PlanState *input)
@@ -601,9 +450,9 @@ watched_input(PlanState *input)
 		return watched_turn(watch);
 	if (unlikely(watch->compares))
 		return watched_row(watch);
-
 	if (watch->tap != NULL)
-		fg_tap_take(watch->tap, tapped_changes(watch));
+		return watched_tap(watch);
+
 	if (unlikely(watch->candidates > watch->rows_left))
 		look(watch, true);
 	slot = watch->input_proc(input);
@@ -611,12 +460,24 @@ watched_input(PlanState *input)
 	{
 		watch->candidates++;
 		watch->started = true;
-		if (watch->tap != NULL)
-			fg_tap_give(watch->tap, slot, tapped_changes(watch));
 	}
 	else if (watch->candidates > 0)
 		look(watch, true);
 	return slot;
+}
+
+void
+fg_watch_list(FgWatch *watch)
+{
+	dlist_push_head(&watches, &watch->link);
+}
+
+void
+fg_watch_stand(FgWatch *watch)
+{
+	watch->input = outerPlanState(watch->node);
+	watch->input_proc = watch->input->ExecProcNodeReal;
+	watch->input->ExecProcNodeReal = watched_input;
 }
 
 /* ----------------------------------------------------------------
@@ -647,24 +508,21 @@ guard_triggers_only(const TriggerDesc *desc)
  * languages offer it) stops a statement with RETURNING before the node has
  * seen the end of its input.  The server then queues no statement trigger,
  * though rows have gone.  The guard's own is queued here; others are not, as
- * ever.
+ * ever.  CTEs are run to their end by the server, when the statement finishes.
  */
 void
 fg_watch_archive_rest(FgQuery *query)
 {
-	ListCell   *lc;
-
-	foreach(lc, query->watches)
+	for (FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
 	{
-		FgWatch    *watch = lfirst(lc);
 		ModifyTableState *node = watch->node;
 		ResultRelInfo *named = node->rootResultRelInfo;
 		TriggerDesc *all = named->ri_TrigDesc;
 
 		if (watch->tap != NULL)
 		{
-			fg_tap_end(watch->tap, tapped_changes(watch));
-			watch->tap = NULL;
+			if (node->canSetTag)
+				end_tap(watch);
 			continue;
 		}
 		if (!watch->started || node->mt_done || !node->canSetTag || all == NULL || watch->operations == 0)
@@ -690,21 +548,25 @@ fg_watch_archive_rest(FgQuery *query)
 }
 
 void
+fg_watch_archived(const FgQuery *query)
+{
+	for (const FgWatch *watch = query->watches; watch != NULL; watch = watch->next)
+	{
+		if (watch->tap != NULL)
+			fg_tap_left(watch->tap);
+	}
+}
+
+void
 fg_watch_end(FgWatch *watch)
 {
-	ListCell   *lc;
-
 	dlist_delete(&watch->link);
 	if (last_watch == watch)
 		last_watch = NULL;
 	if (watch->merge != NULL)
 		fg_tally_merge_end(watch->merge);
-	if (watch->changed != NULL)
-		fg_counter_forget(watch->changed);
-	foreach(lc, watch->targets)
+	for (FgTarget *target = watch->targets; target != NULL; target = target->next)
 	{
-		FgTarget   *target = lfirst(lc);
-
 		for (int i = 0; i < target->n_accounts; i++)
 		{
 			if (target->changes[i] != NULL)
@@ -712,259 +574,11 @@ fg_watch_end(FgWatch *watch)
 		}
 		if (target->archiver != NULL)
 			fg_change_end(target->archiver);
+		if (target->changed != NULL)
+			fg_counter_forget(target->changed);
 		for (int op = 0; target->held_back != NULL && op < FG_N_ROW_OPERATIONS; op++)
 			fg_counter_forget(&target->held_back[op]);
 	}
 	if (watch->root_change != NULL)
 		fg_change_end(watch->root_change);
-}
-
-/* ----------------------------------------------------------------
- *		Before the first row
- * ----------------------------------------------------------------
- */
-
-/* Which row operations can a node do?  0: none that count. */
-static int
-node_operations(ModifyTableState *node)
-{
-	const ModifyTable *plan = (ModifyTable *) node->ps.plan;
-
-	switch (node->operation)
-	{
-		case CMD_DELETE:
-			return FG_OP_BIT(FG_OP_DELETE);
-		case CMD_UPDATE:
-			return FG_OP_BIT(FG_OP_UPDATE);
-		case CMD_MERGE:
-			return FG_OP_BIT(FG_OP_DELETE) | FG_OP_BIT(FG_OP_UPDATE);
-		case CMD_INSERT:
-			return plan->onConflictAction == ONCONFLICT_UPDATE ?
-				FG_OP_BIT(FG_OP_UPDATE) : 0;
-		default:
-			return 0;
-	}
-}
-
-/* Does an UPDATE set one of the guarded columns? */
-static bool
-sets_guarded_column(const FgPolicy *policy, Relation rel, List *colnos)
-{
-	ListCell   *lc;
-
-	if (policy->all_columns)
-		return true;
-	foreach(lc, colnos)
-	{
-		const char *name = get_attname(RelationGetRelid(rel), lfirst_int(lc), true);
-
-		for (int i = 0; name != NULL && i < policy->n_columns; i++)
-		{
-			if (strcmp(name, policy->columns[i]) == 0)
-				return true;
-		}
-	}
-	return false;
-}
-
-/* Refuses a governed statement that has no condition. */
-static void
-check_where(FgWatch *watch, FgRelation *entry, ResultRelInfo *rri, int index)
-{
-	const ModifyTable *plan = (ModifyTable *) watch->node->ps.plan;
-
-	for (int i = 0; i < entry->n_policies; i++)
-	{
-		const FgPolicy *policy = entry->policies[i];
-		FgRequest	request = {.question = FG_ASK_WHERE};
-		FgVerdict	verdict;
-
-		if (watch->node->operation == CMD_UPDATE &&
-			!sets_guarded_column(policy, rri->ri_RelationDesc,
-								 list_nth(plan->updateColnosLists, index)))
-			continue;
-		request.op = watch->node->operation == CMD_DELETE ? FG_OP_DELETE : FG_OP_UPDATE;
-		request.policy = policy;
-		request.relid = RelationGetRelid(rri->ri_RelationDesc);
-		request.role = watch->query->role;
-		fg_decide(&request, &verdict);
-	}
-}
-
-/* The guard's triggers must stand where this statement will fire them. */
-static void
-check_triggers(FgQuery *query, ResultRelInfo *rri, FgOperation op)
-{
-	Relation	rel = rri->ri_RelationDesc;
-	FgRelation *entry = governing(query, rel);
-	FgRequest	request = {.question = FG_ASK_TAMPERED};
-	FgVerdict	verdict;
-
-	if (entry == NULL)
-		return;
-	if (!entry->triggers_checked)
-	{
-		entry->triggers_intact = fg_install_intact(rel, entry->archive, entry->by_row);
-		entry->triggers_checked = true;
-	}
-	if (entry->triggers_intact)
-	{
-		spare_idle_triggers(rri);
-		return;
-	}
-	request.op = op;
-	request.relid = RelationGetRelid(rel);
-	request.role = query->role;
-	for (int i = 0; i < entry->n_policies; i++)
-	{
-		request.policy = entry->policies[i];
-		fg_decide(&request, &verdict);
-	}
-}
-
-/*
- * ON CONFLICT DO NOTHING takes a row out again that has lost a race for its key;
- * the server counts that as deleted.  Who has the same counters under watch must
- * not take it for his.
- */
-static bool
-gives_rows_up(const ModifyTableState *node)
-{
-	return node->operation == CMD_INSERT &&
-		((ModifyTable *) node->ps.plan)->onConflictAction == ONCONFLICT_NOTHING;
-}
-
-/* One hash probe for each relation of the node. */
-bool
-fg_watch_wanted(ModifyTableState *node, bool beside)
-{
-	ResultRelInfo *first = node->resultRelInfo;
-
-	if (node_operations(node) == 0 && !(beside && gives_rows_up(node)))
-		return false;
-	for (int i = 0; i < node->mt_nrels; i++)
-	{
-		Relation	rel = node->resultRelInfo[i].ri_RelationDesc;
-
-		/* a temporary table is never governed, but may stand beside one that is */
-		if (rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
-			fg_policy_lookup(RelationGetRelid(rel)) != NULL)
-			return true;
-	}
-	return node->operation == CMD_INSERT &&
-		first->ri_RelationDesc->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
-		fg_policy_protected_descendant(RelationGetRelid(first->ri_RelationDesc));
-}
-
-/* Takes the guard's AFTER triggers out of a statement's own description. */
-static void
-silence_archivers(const FgWatch *watch, ResultRelInfo *named)
-{
-	TriggerDesc *desc = named->ri_TrigDesc;
-	Oid			guard = fg_catalog_guard_function();
-	bool		archived = false;
-	int			kept = 0;
-	ListCell   *lc;
-
-	foreach(lc, watch->targets)
-		archived |= ((FgTarget *) lfirst(lc))->archiver != NULL;
-	if (!archived)
-		return;
-	for (int i = 0; i < desc->numtriggers; i++)
-	{
-		if (desc->triggers[i].tgfoid != guard || !TRIGGER_FOR_AFTER(desc->triggers[i].tgtype))
-			desc->triggers[kept++] = desc->triggers[i];
-	}
-	desc->numtriggers = kept;
-}
-
-void
-fg_watch_begin(FgQuery *query, ModifyTableState *node)
-{
-	FgWatch    *watch = palloc0(sizeof(FgWatch));
-	bool		judged = false;
-	bool		restricted = false;
-	FgOperation op = node->operation == CMD_DELETE ? FG_OP_DELETE : FG_OP_UPDATE;
-	ResultRelInfo *named = node->rootResultRelInfo;
-
-	watch->query = query;
-	watch->node = node;
-	watch->operations = node_operations(node);
-	watch->late_targets = node->operation == CMD_INSERT;
-
-	/* listed before it is filled, so that an error finds all of it */
-	dlist_push_head(&watches, &watch->link);
-	query->watches = lappend(query->watches, watch);
-	if (node->operation == CMD_MERGE)
-	{
-		watch->merge = palloc0(sizeof(FgMergeTally));
-		fg_tally_merge_begin(watch->merge);
-	}
-
-	if (watch->operations != 0)
-		check_triggers(query, named, op);
-	for (int i = 0; i < node->mt_nrels; i++)
-	{
-		ResultRelInfo *rri = &node->resultRelInfo[i];
-		FgRelation *entry = governing(query, rri->ri_RelationDesc);
-
-		if (entry == NULL)
-			continue;
-		if (entry->by_row && rri != named && watch->operations != 0)
-			check_triggers(query, rri, op);
-		if (!query->internal &&
-			(node->operation == CMD_DELETE || node->operation == CMD_UPDATE))
-		{
-			if (!judged)
-				restricted = fg_where_restricts((ModifyTable *) node->ps.plan);
-			judged = true;
-			if (!restricted)
-				check_where(watch, entry, rri, i);
-		}
-		add_target(watch, rri, false);
-	}
-	if (node->operation == CMD_MERGE && watch->compares && named->ri_TrigDesc != NULL)
-		silence_archivers(watch, named);
-	if (watch->late_targets && watch->operations != 0 && named->ri_RelationDesc->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-	{
-		watch->root_change = fg_change_begin(node, named, NULL, 0);
-		watch->compares = true;
-	}
-
-	watch->input = outerPlanState(node);
-	watch->input_proc = watch->input->ExecProcNodeReal;
-	watch->input->ExecProcNodeReal = watched_input;
-}
-
-/*
- * A single watch whose rows go to one shadow, in the layout of the relation
- * that they are in, may archive them by itself.
- */
-void
-fg_watch_tap(FgQuery *query)
-{
-	FgWatch    *watch = linitial(query->watches);
-	int			bit = watch->operations & (FG_OP_BIT(FG_OP_DELETE) | FG_OP_BIT(FG_OP_UPDATE));
-	Oid			owner = InvalidOid;
-	FgTarget   *target;
-
-	if (watch->shared || watch->compares || list_length(watch->targets) != 1)
-		return;
-	target = linitial(watch->targets);
-	for (int i = 0; i < target->n_accounts; i++)
-	{
-		if ((fg_decide_policy(target->accounts[i])->archive & bit) == 0 ||
-			target->shadow_owners[i] == owner)
-			continue;
-		if (OidIsValid(owner))
-			return;
-		owner = target->shadow_owners[i];
-	}
-	if (OidIsValid(owner))
-		watch->tap = fg_tap_begin(watch->node, owner);
-	if (watch->tap != NULL)
-	{
-		watch->changed = palloc(sizeof(FgCounter));
-		fg_counter_init(watch->changed, NULL, NULL);
-	}
 }

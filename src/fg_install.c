@@ -211,7 +211,7 @@ end_subtransaction(SubXactEvent event, int level)
 void
 fg_install_setup(void)
 {
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, 0);
 }
 
 void

@@ -565,7 +565,7 @@ end_subtransaction(SubXactEvent event, int level)
 void
 fg_label_setup(void)
 {
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, FG_XACT_EARLY);
 }
 
 void

@@ -270,6 +270,12 @@ fg_own_schema(Oid schema)
 }
 
 bool
+fg_own_known_foreign(Oid relid)
+{
+	return foreign_relations[relid % N_FOREIGN] == relid;
+}
+
+bool
 fg_own_relation(Oid relid)
 {
 	Oid		   *slot = &foreign_relations[relid % N_FOREIGN];
@@ -452,7 +458,7 @@ fg_own_ask_write(const char *what, Oid relid, bool adds)
 {
 	if (relid >= FirstNormalObjectId)
 	{
-		if (foreign_relations[relid % N_FOREIGN] == relid ||
+		if (fg_own_known_foreign(relid) ||
 			!fg_policy_active() || own_script() || !fg_own_relation(relid))
 			return;
 		if (!adds || !fg_own_loading(InvalidOid))

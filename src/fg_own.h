@@ -35,6 +35,8 @@ extern bool fg_own_script_command(void);
 /* Is it fortress, fortress_shadow or fortress_trash, and the extension's? */
 extern bool fg_own_schema(Oid schema);
 extern bool fg_own_relation(Oid relid);
+/* Was that asked, and it is none of ours?  Nothing is read for that. */
+extern bool fg_own_known_foreign(Oid relid);
 
 /*
  * Does a superuser do what a dump does when it is loaded, in a database that

@@ -42,11 +42,18 @@
 #include "fg_guc.h"
 #include "fg_policy.h"
 
+/*
+ * Relations that are known to have no policy: the slot of a relation is its oid
+ * modulo the size.  Nearly every statement that writes asks.
+ */
+#define N_UNGOVERNED	64
+
 struct FgPolicyArena
 {
 	MemoryContext context;
 	HTAB	   *relations;		/* Oid -> FgRelation */
 	List	   *policies;		/* of FgPolicy * */
+	Oid			ungoverned[N_UNGOVERNED];
 	int			pins;
 	bool		current;		/* false: goes away with its last pin */
 };
@@ -66,15 +73,12 @@ static bool warned_disabled = false;
  * ----------------------------------------------------------------
  */
 
-static FgPolicyArena *
-arena_get(void)
+static pg_noinline FgPolicyArena *
+make_arena(void)
 {
 	MemoryContext context;
 	HASHCTL		ctl = {0};
 	FgPolicyArena *made;
-
-	if (arena != NULL)
-		return arena;
 
 	context = AllocSetContextCreate(TopMemoryContext, "fortress_guard policies",
 									ALLOCSET_SMALL_SIZES);
@@ -88,6 +92,12 @@ arena_get(void)
 	made->current = true;
 	arena = made;
 	return made;
+}
+
+static inline FgPolicyArena *
+arena_get(void)
+{
+	return arena != NULL ? arena : make_arena();
 }
 
 static void
@@ -111,6 +121,18 @@ fg_policy_pin(void)
 
 	pinned->pins++;
 	return pinned;
+}
+
+void
+fg_policy_pin_arena(FgPolicyArena *pinned)
+{
+	pinned->pins++;
+}
+
+bool
+fg_policy_is_current(const FgPolicyArena *pinned)
+{
+	return pinned == arena;
 }
 
 void
@@ -138,6 +160,7 @@ forget_relation(Datum arg, Oid relid)
 	entry = hash_search(arena->relations, &relid, HASH_FIND, NULL);
 	if (entry == NULL)
 		return;
+	arena->ungoverned[relid % N_UNGOVERNED] = InvalidOid;
 	if (entry->watched || entry->n_policies > 0)
 		arena_drop();
 	else
@@ -238,6 +261,7 @@ add_policy(FgPolicyArena *to, const FgPolicyRow *row, List *limits)
 	FgPolicy   *policy = palloc0(sizeof(FgPolicy));
 	ListCell   *lc;
 
+	policy->arena = to;
 	policy->relid = row->relid;
 	policy->mode = row->mode;
 	policy->require_where = row->require_where;
@@ -339,13 +363,11 @@ load_relation(Oid relid)
 	return true;
 }
 
-static FgRelation *
-lookup_any(Oid relid)
+static pg_noinline FgRelation *
+find_relation(Oid relid)
 {
 	FgRelation *entry;
 
-	if (last_entry != NULL && last_entry->relid == relid)
-		return last_entry;
 	entry = hash_search(arena_get()->relations, &relid, HASH_FIND, NULL);
 	while (entry == NULL || !entry->loaded)
 	{
@@ -364,6 +386,14 @@ lookup_any(Oid relid)
 	return entry;
 }
 
+static inline FgRelation *
+lookup_any(Oid relid)
+{
+	if (last_entry != NULL && last_entry->relid == relid)
+		return last_entry;
+	return find_relation(relid);
+}
+
 FgRelation *
 fg_policy_lookup(Oid relid)
 {
@@ -372,7 +402,16 @@ fg_policy_lookup(Oid relid)
 	if (relid < FirstNormalObjectId)
 		return NULL;
 	entry = lookup_any(relid);
-	return entry->n_policies > 0 ? entry : NULL;
+	if (entry->n_policies > 0)
+		return entry;
+	arena->ungoverned[relid % N_UNGOVERNED] = relid;
+	return NULL;
+}
+
+bool
+fg_policy_known_ungoverned(Oid relid)
+{
+	return arena != NULL && arena->ungoverned[relid % N_UNGOVERNED] == relid;
 }
 
 bool

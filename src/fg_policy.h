@@ -16,6 +16,8 @@
 #include "utils/rel.h"
 #include "fg_types.h"
 
+typedef struct FgPolicyArena FgPolicyArena;
+
 typedef struct FgPolicy
 {
 	Oid			relid;			/* the relation that protect() was called for */
@@ -27,6 +29,8 @@ typedef struct FgPolicy
 	char	  **columns;
 	int			n_limits;
 	FgLimit    *limits;
+	FgPolicyArena *arena;		/* that it lives in */
+	void	   *account;		/* fg_decide_account.c keeps one here for the next statement */
 } FgPolicy;
 
 typedef struct FgRelation
@@ -38,6 +42,7 @@ typedef struct FgRelation
 	bool		protected_descendant;	/* a partition or child has a policy */
 	bool		triggers_checked;	/* triggers_intact is valid */
 	bool		triggers_intact;
+	bool		triggers_idle;	/* none of its triggers has anything to do in a statement */
 	int			n_policies;		/* its own and those of its ancestors */
 	FgPolicy  **policies;
 	Oid		   *shadow_owners;	/* for each policy: whose shadow its rows go to */
@@ -45,17 +50,21 @@ typedef struct FgRelation
 	bool		by_row;			/* archived by row triggers: see fg_install.h */
 } FgRelation;
 
-typedef struct FgPolicyArena FgPolicyArena;
-
 extern void fg_policy_setup(void);
 /* Is the guard at work in this backend, now?  Needs a transaction. */
 extern bool fg_policy_active(void);
 /* What governs a relation; NULL if nothing does.  Needs a transaction. */
 extern FgRelation *fg_policy_lookup(Oid relid);
+/* Has it been looked up, and nothing governs it?  Nothing is read for that. */
+extern bool fg_policy_known_ungoverned(Oid relid);
 /* Has a partition or inheritance child of the relation a policy of its own? */
 extern bool fg_policy_protected_descendant(Oid relid);
 
 extern FgPolicyArena *fg_policy_pin(void);
+/* Pins what a policy lives in, perhaps not the one that is current. */
+extern void fg_policy_pin_arena(FgPolicyArena *arena);
+/* Is it the one that lookups find entries in? */
+extern bool fg_policy_is_current(const FgPolicyArena *arena);
 extern void fg_policy_unpin(FgPolicyArena *arena);	/* never raises an error */
 
 /* Tells every session, at commit, that the policies of this tree changed. */

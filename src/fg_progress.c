@@ -150,7 +150,7 @@ end_process(int code, Datum arg)
 void
 fg_progress_setup(void)
 {
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, 0);
 }
 
 void

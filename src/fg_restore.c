@@ -637,12 +637,32 @@ fg_request_add_current(FgRestoreRequest *request, List *jobs)
 	}
 }
 
+/* Widens a range, which is none if "last" is invalid, by columns 2 and 3 of a result. */
+static void
+fg_restore_widen(ItemPointer first, ItemPointer last, HeapTuple row)
+{
+	bool		isnull;
+	ItemPointer lower = (ItemPointer) DatumGetPointer(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	ItemPointer upper = (ItemPointer) DatumGetPointer(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
+
+	if (isnull)
+		return;
+	if (!ItemPointerIsValid(last) || ItemPointerCompare(lower, first) < 0)
+		*first = *lower;
+	if (!ItemPointerIsValid(last) || ItemPointerCompare(upper, last) > 0)
+		*last = *upper;
+}
+
 /*
  * Images are written by the transaction that they are of, and bear its numbers
  * like all that it writes.  Those that do not were loaded from another cluster,
  * or replicated, and of the versions in the table none is of their transaction,
  * whatever its number.  One here may have had the same: then which is meant is for
  * the caller to say.
+ *
+ * This reads all archives, so where the images lie is noted, for what reads them
+ * next: but not of the running transaction, which may write more of them
+ * meanwhile, nor what a filter says that may say something else next time.
  */
 static void
 fg_request_origin(FgRestoreRequest *request, List *jobs)
@@ -660,9 +680,14 @@ fg_request_origin(FgRestoreRequest *request, List *jobs)
 		fg_request_add_current(request, jobs);
 	foreach(lc, jobs)
 	{
-		const FgRestorePlan *plan = &((const FgRestoreJob *) lfirst(lc))->plan;
+		FgRestoreJob *job = lfirst(lc);
+		FgRestorePlan *plan = &job->plan;
+		ItemPointerData first;
+		ItemPointerData last;
 
-		fg_restore_run(psprintf("SELECT DISTINCT xmin FROM %s WHERE %s", plan->source, plan->condition),
+		ItemPointerSetInvalid(&last);
+		fg_restore_run(psprintf("SELECT xmin, pg_catalog.min(%s), pg_catalog.max(%s) FROM %s WHERE %s GROUP BY xmin",
+								fg_restore_plan_place(plan), fg_restore_plan_place(plan), plan->source, plan->condition),
 					   request, FG_RUN_UNSORTED);
 		for (uint64 row = 0; row < SPI_processed; row++)
 		{
@@ -674,8 +699,11 @@ fg_request_origin(FgRestoreRequest *request, List *jobs)
 				is_own = request->xids[i] == xmin;
 			own |= is_own;
 			loaded |= !is_own;
+			fg_restore_widen(&first, &last, SPI_tuptable->vals[row]);
 		}
 		SPI_freetuptable(SPI_tuptable);
+		if (!current && request->filter == NULL)
+			plan->condition = fg_restore_plan_narrow(plan, RelationGetNumberOfBlocks(job->shadow), &first, &last);
 	}
 	if (own && loaded)
 		ereport(ERROR,

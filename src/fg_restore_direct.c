@@ -69,6 +69,7 @@
 #include "fg_restore_fkey.h"
 #include "fg_restore_image.h"
 #include "fg_restore_keys.h"
+#include "fg_restore_plan.h"
 #include "fg_restore_write.h"
 #include "fg_shadow.h"
 
@@ -104,12 +105,11 @@ fg_direct_analyze(const char *sql)
 /* Starts it in the active snapshot. */
 static QueryDesc *
 fg_direct_start(Query *query, const char *sql, const FgRestoreRequest *request, DestReceiver *receiver,
-				bool few, int eflags)
+				int eflags)
 {
 	ParamListInfo params = makeParamList(FG_N_PARAMETERS);
 	PlannedStmt *plan;
 	QueryDesc  *desc;
-	int			level = NewGUCNestLevel();
 
 	for (int i = 0; i < FG_N_PARAMETERS; i++)
 	{
@@ -118,11 +118,7 @@ fg_direct_start(Query *query, const char *sql, const FgRestoreRequest *request, 
 		params->params[i].pflags = PARAM_FLAG_CONST;
 		params->params[i].ptype = fg_direct_types[i];
 	}
-	if (!few)
-		fg_direct_set("enable_nestloop", "off");
 	plan = pg_plan_query(query, sql, 0, params);
-	AtEOXact_GUC(true, level);
-
 	desc = CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot, receiver, params, NULL, 0);
 	ExecutorStart(desc, eflags);
 	return desc;
@@ -136,13 +132,24 @@ fg_direct_end(QueryDesc *desc)
 	FreeQueryDesc(desc);
 }
 
-/* Has the query a row? */
+/* Has the join of images and table a row?  "few": it is better to look for each image. */
 static bool
 fg_direct_any(const char *sql, const FgRestoreRequest *request, bool few)
 {
-	QueryDesc  *desc = fg_direct_start(fg_direct_analyze(sql), sql, request, None_Receiver, few, 0);
+	QueryDesc  *desc;
 	bool		any;
+	int			level = NewGUCNestLevel();
 
+	if (!few)
+		fg_direct_set("enable_nestloop", "off");
+	else if (request->filter == NULL)
+	{
+		/* that they are few the planner does not know */
+		fg_direct_set("enable_hashjoin", "off");
+		fg_direct_set("enable_mergejoin", "off");
+	}
+	desc = fg_direct_start(fg_direct_analyze(sql), sql, request, None_Receiver, 0);
+	AtEOXact_GUC(true, level);
 	ExecutorRun(desc, ForwardScanDirection, 1, true);
 	any = desc->estate->es_processed > 0;
 	fg_direct_end(desc);
@@ -161,7 +168,7 @@ fg_direct_check(const char *sql, const FgRestoreRequest *request)
 	if (query == NULL)
 		return false;
 	fg_auth_internal_begin(sql);
-	fg_direct_end(fg_direct_start(query, sql, request, None_Receiver, true, 0));
+	fg_direct_end(fg_direct_start(query, sql, request, None_Receiver, 0));
 	fg_auth_internal_end();
 	return true;
 }
@@ -249,9 +256,9 @@ fg_direct_insert_sql(const FgDirect *direct)
 		return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM"
 						" (SELECT DISTINCT ON (%s) * FROM %s WHERE %s ORDER BY %s, fg_at, fg_seq) f",
 						plan->table, names.data, names.data, fg_direct_keys(plan, ""),
-						plan->source, plan->condition, fg_direct_keys(plan, ""));
+						plan->source, direct->condition, fg_direct_keys(plan, ""));
 	return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s WHERE %s",
-					plan->table, names.data, names.data, plan->source, plan->condition);
+					plan->table, names.data, names.data, plan->source, direct->condition);
 }
 
 
@@ -268,11 +275,13 @@ static bool
 fg_direct_images(FgDirect *direct, const FgRestoreRequest *request)
 {
 	const FgRestorePlan *plan = direct->plan;
-	const char *sql = psprintf("SELECT fg_op, fg_how, fg_natts, %s FROM %s WHERE %s",
-							   fg_direct_keys(plan, ""), plan->source, plan->condition);
+	const char *sql = psprintf("SELECT fg_op, fg_how, fg_natts, %s, %s FROM %s WHERE %s",
+							   fg_restore_plan_place(plan), fg_direct_keys(plan, ""), plan->source, plan->condition);
 	Query	   *query = fg_direct_analyze(sql);
 	FgKeys	   *keys;
 	FgKeyVerdict verdict;
+	ItemPointerData first;
+	ItemPointerData last;
 	int			least_natts = 0;
 	int			n_operations = 0;
 	ListCell   *lc;
@@ -286,13 +295,15 @@ fg_direct_images(FgDirect *direct, const FgRestoreRequest *request)
 	keys = fg_keys_begin(fg_direct_operations, FG_DIRECT_OPERATIONS, plan->by_xid, least_natts);
 	do
 	{
-		QueryDesc  *desc = fg_direct_start(copyObject(query), sql, request, fg_keys_receiver(keys), true, 0);
+		QueryDesc  *desc = fg_direct_start(copyObject(query), sql, request, fg_keys_receiver(keys), 0);
 
 		ExecutorRun(desc, ForwardScanDirection, 0, true);
 		fg_direct_end(desc);
 		verdict = fg_keys_verdict(keys, direct->rows);
 	} while (verdict == FG_KEYS_AGAIN);
 	direct->ascending = verdict == FG_KEYS_REPEATED || fg_keys_ascend(keys);
+	fg_keys_range(keys, &first, &last);
+	direct->condition = fg_restore_plan_narrow(plan, RelationGetNumberOfBlocks(direct->shadow), &first, &last);
 	fg_keys_end(keys);
 	if (verdict == FG_KEYS_UNFIT)
 		return false;
@@ -353,7 +364,7 @@ fg_direct_absent(const FgDirect *direct, const FgRestoreRequest *request)
 		appendStringInfo(&sql, "%s%s AS c%d", lc == list_head(plan->keys) ? "" : ", ",
 						 ((const FgRestoreKey *) lfirst(lc))->column->name,
 						 ((const FgRestoreKey *) lfirst(lc))->column->attnum);
-	appendStringInfo(&sql, " FROM %s WHERE %s) f JOIN %s t ON (", plan->source, plan->condition, fg_direct_table(plan));
+	appendStringInfo(&sql, " FROM %s WHERE %s) f JOIN %s t ON (", plan->source, direct->condition, fg_direct_table(plan));
 	foreach(lc, plan->keys)
 	{
 		const FgRestoreKey *key = lfirst(lc);
@@ -476,12 +487,12 @@ fg_direct_scan_images(FgDirect *direct, const FgRestoreRequest *request)
 	QueryDesc  *desc;
 
 	if (direct->repeated || direct->rel->rd_rel->relkind != RELKIND_RELATION ||
-		strncmp(plan->source, "ONLY ", 5) != 0 ||
+		!fg_restore_plan_one_source(plan) ||
 		!fg_image_alike(direct->rel, direct->shadow))
 		return;
-	sql = psprintf("SELECT FROM %s WHERE %s", plan->source, plan->condition);
-	desc = fg_direct_start(fg_direct_analyze(sql), sql, request, None_Receiver, true, 0);
-	if (IsA(desc->planstate, SeqScanState) &&
+	sql = psprintf("SELECT FROM %s WHERE %s", plan->source, direct->condition);
+	desc = fg_direct_start(fg_direct_analyze(sql), sql, request, None_Receiver, 0);
+	if ((IsA(desc->planstate, SeqScanState) || IsA(desc->planstate, TidRangeScanState)) &&
 		RelationGetRelid(((ScanState *) desc->planstate)->ss_currentRelation) == plan->shadow)
 		direct->images = desc;
 	else
@@ -510,7 +521,7 @@ fg_direct_write(FgDirect *direct, const FgRestoreRequest *request, bool spare_ch
 	}
 
 	fg_auth_internal_begin(direct->sql);
-	direct->desc = fg_direct_start(direct->query, direct->sql, request, None_Receiver, true, EXEC_FLAG_SKIP_TRIGGERS);
+	direct->desc = fg_direct_start(direct->query, direct->sql, request, None_Receiver, EXEC_FLAG_SKIP_TRIGGERS);
 	fg_auth_internal_end();
 	fg_direct_scan_images(direct, request);
 	direct->done = fg_restore_write(direct->desc, direct->images ? (ScanState *) direct->images->planstate : NULL,

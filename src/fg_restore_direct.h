@@ -29,6 +29,8 @@ typedef struct FgDirect
 								 * sequence */
 
 	/* for the restore itself */
+	const char *condition;		/* the plan's, and perhaps in which part of the
+								 * shadow the chosen images are */
 	List	   *tables;			/* oids: the relation, or its partitions */
 	int64		n_blocks;		/* of all of them */
 	bool		only_fkeys;		/* no triggers but those of foreign keys */

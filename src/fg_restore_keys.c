@@ -29,8 +29,8 @@
 #include "fg_restore_keys.h"
 #include "fg_shadow.h"
 
-/* fg_op, fg_how and fg_natts are in front of the keys */
-#define FG_KEYS_FIRST	3
+/* fg_op, fg_how, fg_natts and ctid are in front of the keys */
+#define FG_KEYS_FIRST	4
 #define FG_KEYS_MOST_OPERATIONS 8
 #define FG_KEYS_LEAST_SLOTS	1024
 
@@ -44,6 +44,8 @@ struct FgKeys
 
 	int64		rows[FG_KEYS_MOST_OPERATIONS];
 	int64		n_rows;
+	ItemPointerData first;		/* of n_rows, by place, if that is told */
+	ItemPointerData end;
 	bool		unfit;
 	bool		repeated;
 
@@ -223,6 +225,14 @@ fg_keys_receive(TupleTableSlot *slot, DestReceiver *self)
 	}
 	if (!keys->ordered && !keys->repeated)
 		keys->repeated = !fg_keys_is_new(keys, values);
+	if (!slot->tts_isnull[3])
+	{
+		ItemPointer place = (ItemPointer) DatumGetPointer(slot->tts_values[3]);
+		if (keys->n_rows == 0 || ItemPointerCompare(place, &keys->first) < 0)
+			keys->first = *place;
+		if (keys->n_rows == 0 || ItemPointerCompare(place, &keys->end) > 0)
+			keys->end = *place;
+	}
 	keys->rows[operation]++;
 	keys->n_rows++;
 	return true;
@@ -276,6 +286,13 @@ fg_keys_verdict(FgKeys *keys, int64 *rows)
 		return FG_KEYS_AGAIN;
 	}
 	return keys->repeated ? FG_KEYS_REPEATED : FG_KEYS_DIFFERENT;
+}
+
+void
+fg_keys_range(const FgKeys *keys, ItemPointer first, ItemPointer last)
+{
+	*first = keys->first;
+	*last = keys->end;
 }
 
 bool

@@ -24,12 +24,14 @@ typedef struct FgKeys FgKeys;
 /*
  * For images with one of these fg_op and at least so many fg_natts; "not_own":
  * and not of rows that their transaction had put in itself.  The receiver wants
- * rows of fg_op, fg_how, fg_natts and the key columns.
+ * rows of fg_op, fg_how, fg_natts, ctid or NULL, and the key columns.
  */
 extern FgKeys *fg_keys_begin(const char *operations, int n_operations, bool not_own, int least_natts);
 extern DestReceiver *fg_keys_receiver(FgKeys *keys);
 /* After the query; "rows" gets the number of images of each operation. */
 extern FgKeyVerdict fg_keys_verdict(FgKeys *keys, int64 *rows);
+/* Where the first and the last of them lie; invalid if there are none, or nobody told. */
+extern void fg_keys_range(const FgKeys *keys, ItemPointer first, ItemPointer last);
 /* Do they come in ascending order? */
 extern bool fg_keys_ascend(const FgKeys *keys);
 extern void fg_keys_end(FgKeys *keys);

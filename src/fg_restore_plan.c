@@ -381,13 +381,14 @@ fg_restore_plan_condition(const FgRestoreRequest *request, Oid relid, Oid owner)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, FG_SHADOW_IS_CHANGE);
-	if (request->nulls[0] == ' ')
-		appendStringInfoString(&sql, " AND fg_at OPERATOR(pg_catalog.>=) $1");
-	if (request->nulls[1] == ' ')
-		appendStringInfoString(&sql, " AND fg_at OPERATOR(pg_catalog.<) $2");
+	/* they are tested in this order (as "=" would not be), and few images of many pass the first */
 	if (request->nulls[2] == ' ')
-		appendStringInfoString(&sql, " AND fg_xid OPERATOR(pg_catalog.=) $3");
+		appendStringInfoString(&sql, "fg_xid OPERATOR(pg_catalog.>=) $3 AND fg_xid OPERATOR(pg_catalog.<=) $3 AND ");
+	if (request->nulls[0] == ' ')
+		appendStringInfoString(&sql, "fg_at OPERATOR(pg_catalog.>=) $1 AND ");
+	if (request->nulls[1] == ' ')
+		appendStringInfoString(&sql, "fg_at OPERATOR(pg_catalog.<) $2 AND ");
+	appendStringInfoString(&sql, FG_SHADOW_IS_CHANGE);
 	if (relid != owner)
 	{
 		/* of the partitioned table's archive only what belongs into this partition */
@@ -401,4 +402,34 @@ fg_restore_plan_condition(const FgRestoreRequest *request, Oid relid, Oid owner)
 	if (request->filter)
 		appendStringInfo(&sql, " AND (%s\n)", request->filter);
 	return sql.data;
+}
+
+bool
+fg_restore_plan_one_source(const FgRestorePlan *plan)
+{
+	return strncmp(plan->source, "ONLY ", 5) == 0;
+}
+
+const char *
+fg_restore_plan_place(const FgRestorePlan *plan)
+{
+	return fg_restore_plan_one_source(plan) ? "ctid" : "NULL::pg_catalog.tid";
+}
+
+/*
+ * A large part of the shadow is read as a whole, since that leaves the server's
+ * other pages in its memory.
+ */
+const char *
+fg_restore_plan_narrow(const FgRestorePlan *plan, BlockNumber n_blocks, const ItemPointerData *first,
+					   const ItemPointerData *last)
+{
+	if (!fg_restore_plan_one_source(plan) || !ItemPointerIsValid(last) ||
+		ItemPointerGetBlockNumber(last) - ItemPointerGetBlockNumber(first) >= n_blocks / 2)
+		return plan->condition;
+	return psprintf("ctid OPERATOR(pg_catalog.>=) '(%u,%u)'::pg_catalog.tid AND"
+					" ctid OPERATOR(pg_catalog.<=) '(%u,%u)'::pg_catalog.tid AND %s",
+					ItemPointerGetBlockNumber(first), ItemPointerGetOffsetNumber(first),
+					ItemPointerGetBlockNumber(last), ItemPointerGetOffsetNumber(last),
+					plan->condition);
 }

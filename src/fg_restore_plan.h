@@ -45,5 +45,16 @@ extern void fg_restore_plan_keys(FgRestorePlan *plan, Relation rel);
 extern void fg_restore_plan_rules(const FgRestorePlan *plan, Relation rel);
 /* Which rows of the shadow are chosen, as a condition on its columns */
 extern char *fg_restore_plan_condition(const FgRestoreRequest *request, Oid relid, Oid owner);
+/* Is it one relation that the images are read from? */
+extern bool fg_restore_plan_one_source(const FgRestorePlan *plan);
+/* SQL for where an image lies, NULL if that is not known */
+extern const char *fg_restore_plan_place(const FgRestorePlan *plan);
+/*
+ * What was done at one time lies in one place: the condition for images of which
+ * it is known that they lie between these two places, in a shadow of so many
+ * pages, so that the rest of it need not be read.
+ */
+extern const char *fg_restore_plan_narrow(const FgRestorePlan *plan, BlockNumber n_blocks,
+										  const ItemPointerData *first, const ItemPointerData *last);
 
 #endif							/* FG_RESTORE_PLAN_H */

@@ -7,13 +7,13 @@
  * A million rows cost the executor less for themselves than for their index
  * entries: where keys come in no order, each entry falls on another page.  So the
  * rows are written first, many with one record of WAL, and the entries of
- * btrees are sorted and put in when all rows are there: neighbours one after
- * the other, and into an index that is empty always at its end, for which the
- * server has a short way.  To others that is an INSERT that takes its time
+ * btrees are sorted and put in when all rows are there, neighbours together
+ * (fg_restore_entries.c).  To others that is an INSERT that takes its time
  * between row and entry; constraints that are checked at once hold all the
  * same, since each entry of a unique index is checked when it is put in.
- * Indexes of other kinds, deferrable ones, and that of the key if the rows come
- * in its order, get their entries with each batch.
+ * The index of the key, if the rows come in its order, gets its entries with
+ * each batch, likewise together; indexes of other kinds and deferrable ones get
+ * them as from the executor.
  *
  * Where the shadow has the table's columns as they are, rows are made of the
  * images' bytes; then the statement's own source, which would take all values
@@ -35,7 +35,6 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
-#include "access/nbtree.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
@@ -52,6 +51,7 @@
 
 #include "fg_compat.h"
 #include "fg_progress.h"
+#include "fg_restore_entries.h"
 #include "fg_restore_fkey.h"
 #include "fg_restore_image.h"
 #include "fg_restore_write.h"
@@ -67,13 +67,19 @@
 /* partitions that keep their slots */
 #define FG_KEPT_TARGETS	8
 
-/* An index whose entries are sorted first */
-typedef struct FgSortedIndex
+/* so many entries leave a sort together */
+#define FG_SORTED_ENTRIES	1000
+
+/* An index that gets many entries together */
+typedef struct FgBatchedIndex
 {
 	Relation	index;
 	IndexInfo  *info;
-	Tuplesortstate *sort;
-} FgSortedIndex;
+	FgEntries  *entries;
+	Tuplesortstate *sort;		/* NULL: rows come in its order */
+	IndexTuple *kept;			/* then, the entries of the batch */
+	int			n_kept;
+} FgBatchedIndex;
 
 /* The table, or a partition of it */
 typedef struct FgWriteTarget
@@ -85,10 +91,11 @@ typedef struct FgWriteTarget
 	int			n_slots;		/* made so far */
 	int			n_used;
 
-	int			n_indexes;		/* those that are not sorted come first */
+	int			n_indexes;		/* those that are not batched come first */
 	int			n_plain;
-	FgSortedIndex *sorted;
-	int			n_sorted;
+	FgBatchedIndex *batched;
+	int			n_batched;
+	int			n_sorted;		/* of them */
 
 	FgForeignKeys *fkeys;		/* NULL: all triggers are needed for all rows */
 } FgWriteTarget;
@@ -99,7 +106,7 @@ typedef struct FgWriter
 	ModifyTableState *state;
 	ScanState  *images;			/* NULL: the statement's own source gives the
 								 * rows */
-	MemoryContext batch_context;	/* of rows made from images */
+	MemoryContext batch_context;	/* of rows made from images, and of entries */
 	ResultRelInfo *root;
 	List	   *outermost;
 	int64		n_rows;
@@ -125,20 +132,24 @@ typedef struct FgWriter
  * ---------------------------------------------------------------------
  */
 
-/* Shall entries wait until all rows are there? */
+/* Can it get entries after the rows, and many together? */
 static bool
-fg_index_waits(const FgWriter *writer, Relation index, const IndexInfo *info)
+fg_index_batched(Relation index, const IndexInfo *info)
 {
-	/* nothing to gain by sorting what is sorted */
-	if (writer->ascending && (index->rd_index->indisprimary || index->rd_index->indisreplident))
-		return false;
 	return index->rd_rel->relam == BTREE_AM_OID &&
 		info->ii_ReadyForInserts &&
 		info->ii_ExclusionOps == NULL &&
 		index->rd_index->indimmediate;
 }
 
-/* Opens the indexes and puts those in front that get their entries at once. */
+/* There is nothing to gain by sorting what is sorted. */
+static bool
+fg_index_sorted(const FgWriter *writer, Relation index)
+{
+	return !writer->ascending || !(index->rd_index->indisprimary || index->rd_index->indisreplident);
+}
+
+/* Opens the indexes and puts those in front that get their entries from the executor. */
 static void
 fg_write_target_open_indexes(FgWriter *writer, FgWriteTarget *target)
 {
@@ -148,16 +159,17 @@ fg_write_target_open_indexes(FgWriter *writer, FgWriteTarget *target)
 	if (info->ri_IndexRelationDescs == NULL)
 		ExecOpenIndices(info, false);
 	target->n_indexes = info->ri_NumIndices;
-	target->sorted = palloc0(sizeof(FgSortedIndex) * Max(target->n_indexes, 1));
+	target->batched = palloc0(sizeof(FgBatchedIndex) * Max(target->n_indexes, 1));
 	for (int i = 0; i < target->n_indexes; i++)
 	{
 		Relation	index = info->ri_IndexRelationDescs[i];
 		IndexInfo  *index_info = info->ri_IndexRelationInfo[i];
 
-		if (writer->n_targets < FG_SORTED_TARGETS && fg_index_waits(writer, index, index_info))
+		if (writer->n_targets < FG_SORTED_TARGETS && fg_index_batched(index, index_info))
 		{
-			target->sorted[target->n_sorted].index = index;
-			target->sorted[target->n_sorted++].info = index_info;
+			target->batched[target->n_batched].index = index;
+			target->batched[target->n_batched++].info = index_info;
+			target->n_sorted += fg_index_sorted(writer, index);
 		}
 		else
 		{
@@ -165,69 +177,104 @@ fg_write_target_open_indexes(FgWriter *writer, FgWriteTarget *target)
 			info->ri_IndexRelationInfo[target->n_plain++] = index_info;
 		}
 	}
-	for (int i = 0; i < target->n_sorted; i++)
+	for (int i = 0; i < target->n_batched; i++)
 	{
-		FgSortedIndex *sorted = &target->sorted[i];
+		FgBatchedIndex *batched = &target->batched[i];
 
-		info->ri_IndexRelationDescs[target->n_plain + i] = sorted->index;
-		info->ri_IndexRelationInfo[target->n_plain + i] = sorted->info;
-		sorted->sort = tuplesort_begin_index_btree(target->rel, sorted->index, false, false,
-												   maintenance_work_mem / (target->n_sorted * sorts),
-												   NULL, TUPLESORT_NONE);
+		info->ri_IndexRelationDescs[target->n_plain + i] = batched->index;
+		info->ri_IndexRelationInfo[target->n_plain + i] = batched->info;
+		batched->entries = fg_entries_begin(batched->index, target->rel);
+		if (fg_index_sorted(writer, batched->index))
+			batched->sort = tuplesort_begin_index_btree(target->rel, batched->index, false, false,
+														maintenance_work_mem / (Max(target->n_sorted, 1) * sorts),
+														NULL, TUPLESORT_NONE);
+		else
+			batched->kept = palloc(sizeof(IndexTuple) * writer->max_rows);
 	}
 }
 
-/* Remembers the entries that a row will have in the indexes that wait. */
+/* Remembers the entries that a row will have in the batched indexes. */
 static void
-fg_write_target_keep_entries(FgWriteTarget *target, TupleTableSlot *slot, EState *estate)
+fg_write_target_keep_entries(FgWriter *writer, FgWriteTarget *target, TupleTableSlot *slot)
 {
+	EState	   *estate = writer->estate;
 	ExprContext *econtext = GetPerTupleExprContext(estate);
 	MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 
 	econtext->ecxt_scantuple = slot;
-	for (int i = 0; i < target->n_sorted; i++)
+	for (int i = 0; i < target->n_batched; i++)
 	{
-		FgSortedIndex *sorted = &target->sorted[i];
+		FgBatchedIndex *batched = &target->batched[i];
 		Datum		values[INDEX_MAX_KEYS];
 		bool		nulls[INDEX_MAX_KEYS];
 
-		if (sorted->info->ii_Predicate != NIL)
+		if (batched->info->ii_Predicate != NIL)
 		{
-			if (sorted->info->ii_PredicateState == NULL)
-				sorted->info->ii_PredicateState = ExecPrepareQual(sorted->info->ii_Predicate, estate);
-			if (!ExecQual(sorted->info->ii_PredicateState, econtext))
+			if (batched->info->ii_PredicateState == NULL)
+				batched->info->ii_PredicateState = ExecPrepareQual(batched->info->ii_Predicate, estate);
+			if (!ExecQual(batched->info->ii_PredicateState, econtext))
 				continue;
 		}
-		FormIndexDatum(sorted->info, slot, estate, values, nulls);
-		tuplesort_putindextuplevalues(sorted->sort, sorted->index, &slot->tts_tid, values, nulls);
+		FormIndexDatum(batched->info, slot, estate, values, nulls);
+		if (batched->sort)
+			tuplesort_putindextuplevalues(batched->sort, batched->index, &slot->tts_tid, values, nulls);
+		else
+		{
+			IndexTuple	entry;
+
+			MemoryContextSwitchTo(writer->batch_context);
+			entry = index_form_tuple(RelationGetDescr(batched->index), values, nulls);
+			MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+			entry->t_tid = slot->tts_tid;
+			batched->kept[batched->n_kept++] = entry;
+		}
 	}
 	MemoryContextSwitchTo(old);
 }
 
-/* Puts the entries in: the sort has made them as the index wants them. */
+/* Puts the entries of the batch in. */
 static void
-fg_write_target_put_entries(FgWriteTarget *target, EState *estate)
+fg_write_target_put_kept(FgWriter *writer, FgWriteTarget *target)
 {
-	MemoryContext context = GetPerTupleMemoryContext(estate);
+	MemoryContext old = MemoryContextSwitchTo(writer->batch_context);
 
-	for (int i = 0; i < target->n_sorted; i++)
+	for (int i = 0; i < target->n_batched; i++)
 	{
-		FgSortedIndex *sorted = &target->sorted[i];
-		IndexUniqueCheck check = sorted->index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+		FgBatchedIndex *batched = &target->batched[i];
+
+		fg_entries_put(batched->entries, batched->kept, batched->n_kept);
+		batched->n_kept = 0;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Puts the sorted entries in: the sort has made them as the index wants them. */
+static void
+fg_write_target_put_sorted(FgWriter *writer, FgWriteTarget *target)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->batch_context);
+
+	for (int i = 0; i < target->n_batched; i++)
+	{
+		FgBatchedIndex *batched = &target->batched[i];
 		IndexTuple	entry;
 
-		tuplesort_performsort(sorted->sort);
-		while ((entry = tuplesort_getindextuple(sorted->sort, true)) != NULL)
+		if (batched->sort == NULL)
+			continue;
+		tuplesort_performsort(batched->sort);
+		do
 		{
-			MemoryContext old = MemoryContextSwitchTo(context);
+			IndexTuple	tuples[FG_SORTED_ENTRIES];
+			int			n = 0;
 
-			CHECK_FOR_INTERRUPTS();
-			(void) _bt_doinsert(sorted->index, entry, check, false, target->rel);
-			MemoryContextSwitchTo(old);
-			MemoryContextReset(context);
-		}
-		tuplesort_end(sorted->sort);
+			while (n < FG_SORTED_ENTRIES && (entry = tuplesort_getindextuple(batched->sort, true)) != NULL)
+				tuples[n++] = CopyIndexTuple(entry);
+			fg_entries_put(batched->entries, tuples, n);
+			MemoryContextReset(writer->batch_context);
+		} while (entry != NULL);
+		tuplesort_end(batched->sort);
 	}
+	MemoryContextSwitchTo(old);
 }
 
 
@@ -318,7 +365,7 @@ fg_write_target_flush(FgWriter *writer, FgWriteTarget *target)
 			recheck = ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL);
 			info->ri_NumIndices = target->n_indexes;
 		}
-		fg_write_target_keep_entries(target, slot, estate);
+		fg_write_target_keep_entries(writer, target, slot);
 		if (target->fkeys)
 			fg_fkeys_row(target->fkeys, slot);
 		ExecARInsertTriggers(estate, info, slot, recheck, NULL);
@@ -329,8 +376,7 @@ fg_write_target_flush(FgWriter *writer, FgWriteTarget *target)
 			slot->tts_flags &= ~TTS_FLAG_SHOULDFREE;
 		ExecClearTuple(slot);
 	}
-	if (writer->images)
-		MemoryContextReset(writer->batch_context);
+	fg_write_target_put_kept(writer, target);
 	fg_progress_add(target->n_used);
 	writer->n_rows += target->n_used;
 	target->n_used = 0;
@@ -348,6 +394,7 @@ fg_writer_flush(FgWriter *writer, bool more)
 		writer->bistate = GetBulkInsertState();
 	foreach(lc, writer->used)
 		fg_write_target_flush(writer, lfirst(lc));
+	MemoryContextReset(writer->batch_context);
 	list_free(writer->used);
 	writer->used = NIL;
 	writer->n_batch = 0;
@@ -456,10 +503,10 @@ fg_writer_add_image(FgWriter *writer, FgWriteTarget *target)
 }
 
 static void
-fg_write_target_end(FgWriteTarget *target, EState *estate)
+fg_write_target_end(FgWriter *writer, FgWriteTarget *target)
 {
 	fg_write_target_drop_slots(target);
-	fg_write_target_put_entries(target, estate);
+	fg_write_target_put_sorted(writer, target);
 }
 
 int64
@@ -501,9 +548,8 @@ fg_restore_write(QueryDesc *insert, ScanState *images, int n_tables, bool ascend
 		writer.last = &only;
 	}
 
-	if (images)
-		writer.batch_context = AllocSetContextCreate(CurrentMemoryContext, "fortress_guard restored rows",
-													 ALLOCSET_DEFAULT_SIZES);
+	writer.batch_context = AllocSetContextCreate(CurrentMemoryContext, "fortress_guard restored rows",
+												 ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
 		TupleTableSlot *row;
@@ -530,11 +576,11 @@ fg_restore_write(QueryDesc *insert, ScanState *images, int n_tables, bool ascend
 
 		hash_seq_init(&status, writer.targets);
 		while ((target = hash_seq_search(&status)) != NULL)
-			fg_write_target_end(target, estate);
+			fg_write_target_end(&writer, target);
 		hash_destroy(writer.targets);
 	}
 	else
-		fg_write_target_end(&only, estate);
+		fg_write_target_end(&writer, &only);
 
 	estate->es_processed = writer.n_rows;
 	MemoryContextSwitchTo(old);

@@ -45,6 +45,7 @@
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -71,6 +72,7 @@
 #define FG_DATA_BITS	(HEAP_HASNULL | HEAP_HASVARWIDTH | HEAP_HASEXTERNAL)
 
 static HTAB *fg_targets = NULL;
+static FgTarget *fg_last_target = NULL; /* entries stay where they are */
 static HTAB *fg_watched = NULL;
 static uint64 fg_all_changes = 0;	/* messages for every relation */
 
@@ -252,19 +254,38 @@ static Relation
 fg_target_open(Relation rel, Oid owner, FgTarget **found)
 {
 	FgTargetKey key;
-	FgTarget   *target;
+	FgTarget   *target = fg_last_target;
 	bool		known;
 
-	fg_targets_init();
 	key.relid = RelationGetRelid(rel);
 	key.owner = owner;
-	target = hash_search(fg_targets, &key, HASH_ENTER, &known);
-	if (!known)
+	if (target == NULL || target->key.relid != key.relid || target->key.owner != key.owner)
 	{
-		target->valid = false;
-		target->map = NULL;
+		fg_targets_init();
+		target = hash_search(fg_targets, &key, HASH_ENTER, &known);
+		if (!known)
+		{
+			target->valid = false;
+			target->map = NULL;
+		}
+		fg_last_target = target;
 	}
 	*found = target;
+
+	/* with no news of the shadow when it is locked, it is there as it was */
+	if (target->valid && target->seen == fg_target_changes(target))
+	{
+		LockRelationOid(target->shadow, RowExclusiveLock);
+		if (target->seen == fg_target_changes(target))
+		{
+			Relation	shadow = table_open(target->shadow, NoLock);
+
+			if (target->seen == fg_target_changes(target))
+				return shadow;
+			table_close(shadow, NoLock);
+		}
+		UnlockRelationOid(target->shadow, RowExclusiveLock);
+	}
 
 	for (;;)
 	{
@@ -479,14 +500,32 @@ fg_archiver_begin(FgArchiver *archiver, Relation rel, Oid owner, char op)
 }
 
 void
+fg_archiver_turn(FgArchiver *archiver, Relation rel)
+{
+	FgTarget   *target;
+	Relation	shadow = fg_target_open(rel, archiver->target->key.owner, &target);
+
+	if (shadow != archiver->shadow)
+		elog(ERROR, "archive of relation %u changed while it was written", RelationGetRelid(rel));
+	table_close(shadow, NoLock);
+	archiver->rel = rel;
+	archiver->target = target;
+	archiver->meta.fg_natts = target->natts;
+}
+
+void
 fg_batch_begin(FgArchiver *archiver)
 {
 	archiver->context = CurrentMemoryContext;
 	archiver->batch_context = AllocSetContextCreate(CurrentMemoryContext,
 													"fortress_guard archive batch",
 													ALLOCSET_DEFAULT_SIZES);
+	archiver->slot_context = AllocSetContextCreate(CurrentMemoryContext,
+												   "fortress_guard archive slots",
+												   ALLOCSET_DEFAULT_SIZES);
 	archiver->max_slots = Min(FG_BATCH_ROWS, FG_BATCH_COLUMNS / RelationGetNumberOfAttributes(archiver->shadow));
-	archiver->slots = palloc(sizeof(TupleTableSlot *) * archiver->max_slots);
+	archiver->slots = MemoryContextAlloc(archiver->slot_context, sizeof(TupleTableSlot *) * archiver->max_slots);
+	archiver->slot_desc = NULL;
 
 	if (archiver->shadow->rd_rel->relhasindex)
 	{
@@ -578,9 +617,11 @@ fg_batch_add(FgArchiver *archiver, HeapTupleHeader old, uint32 length)
 
 	if (archiver->n_used == archiver->n_slots)
 	{
-		oldcontext = MemoryContextSwitchTo(archiver->context);
-		archiver->slots[archiver->n_slots++] = MakeSingleTupleTableSlot(RelationGetDescr(archiver->shadow),
-																			   &TTSOpsHeapTuple);
+		oldcontext = MemoryContextSwitchTo(archiver->slot_context);
+		/* a copy of the archive's description: the relation's own would be pinned by each slot */
+		if (archiver->slot_desc == NULL)
+			archiver->slot_desc = CreateTupleDescCopy(RelationGetDescr(archiver->shadow));
+		archiver->slots[archiver->n_slots++] = MakeSingleTupleTableSlot(archiver->slot_desc, &TTSOpsHeapTuple);
 		MemoryContextSwitchTo(oldcontext);
 	}
 
@@ -601,9 +642,6 @@ fg_batch_end(FgArchiver *archiver)
 
 	if (archiver->bistate)
 		FreeBulkInsertState(archiver->bistate);
-	for (int i = 0; i < archiver->n_slots; i++)
-		ExecDropSingleTupleTableSlot(archiver->slots[i]);
-	pfree(archiver->slots);
 	if (archiver->result)
 	{
 		ExecDropSingleTupleTableSlot(archiver->index_slot);
@@ -611,6 +649,7 @@ fg_batch_end(FgArchiver *archiver)
 		FreeExecutorState(archiver->estate);
 		pfree(archiver->result);
 	}
+	MemoryContextDelete(archiver->slot_context);
 	MemoryContextDelete(archiver->batch_context);
 }
 

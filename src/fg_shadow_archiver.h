@@ -63,10 +63,12 @@ typedef struct FgArchiver
 	int64		n_rows;
 
 	/* for batches */
-	MemoryContext context;		/* of the call: slots, arrays */
+	MemoryContext context;		/* of the call */
+	MemoryContext slot_context; /* the slots and what they need */
 	MemoryContext batch_context;	/* emptied after each batch */
 	BulkInsertState bistate;	/* from the second batch on */
 	Size		n_written;		/* bytes of the batches before */
+	TupleDesc	slot_desc;		/* of all slots */
 	TupleTableSlot **slots;
 	int			max_slots;
 	int			n_slots;		/* made so far */
@@ -93,6 +95,8 @@ extern void fg_archiver_begin(FgArchiver *archiver, Relation rel, Oid owner, cha
 /* The same at a place taken before. */
 extern void fg_archiver_begin_at(FgArchiver *archiver, Relation rel, Oid owner, char op,
 								 const FgShadowStamp *stamp);
+/* Goes on with rows of another relation that has the same shadow. */
+extern void fg_archiver_turn(FgArchiver *archiver, Relation rel);
 /* Gets ready for more than one row.  What it allocates lives in the current context. */
 extern void fg_batch_begin(FgArchiver *archiver);
 /* Copies a row.  "length" is that of the tuple with its full header. */

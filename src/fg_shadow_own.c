@@ -229,5 +229,5 @@ end_subtransaction(SubXactEvent event, int level)
 void
 fg_shadow_own_setup(void)
 {
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, 0);
 }

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "utils/snapmgr.h"
 
 #include "fg_catalog.h"
 #include "fg_catalog_child.h"
@@ -36,8 +37,12 @@ save_children(void)
 	int			n_children = xactGetCommittedChildren(&children);
 
 	/* the extension may have been dropped meanwhile */
-	if (n_children > 0 && fg_catalog_present())
-		fg_catalog_put_children(GetTopFullTransactionId(), children, n_children);
+	if (n_children == 0 || !fg_catalog_present())
+		return;
+	/* many numbers need the TOAST table, and that a snapshot */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	fg_catalog_put_children(GetTopFullTransactionId(), children, n_children);
+	PopActiveSnapshot();
 }
 
 static void
@@ -65,7 +70,7 @@ void
 fg_shadow_note_archived(void)
 {
 	archived = true;
-	fg_xact_touch();
+	fg_xact_touch_rows();
 }
 
 void
@@ -84,5 +89,5 @@ fg_shadow_restoring(void)
 void
 fg_shadow_setup(void)
 {
-	fg_xact_register(end_transaction, end_subtransaction);
+	fg_xact_register(end_transaction, end_subtransaction, FG_XACT_EARLY | FG_XACT_ROWS);
 }

@@ -55,6 +55,7 @@
 #include "fg_install.h"
 #include "fg_policy.h"
 #include "fg_trash.h"
+#include "fg_trash_kin.h"
 #include "fg_trash_piece.h"
 #include "fg_trash_save.h"
 
@@ -66,6 +67,8 @@ typedef struct FgTaken
 {
 	FgTrashRow	row;
 	List	   *members;		/* oids, the table itself first */
+	const List *kin;			/* of fg_trash_kin() */
+	bool		plain;			/* of fg_trash_kin_plain() */
 	List	   *types;			/* oids */
 	List	   *sequences;		/* oids */
 	List	   *roles;			/* pieces: who is named by the others */
@@ -356,7 +359,8 @@ clean_detached(FgTaken *taken)
 {
 	Oid			root = linitial_oid(taken->members);
 
-	for (;;)
+	/* a foreign key makes it more than plain */
+	while (!taken->plain)
 	{
 		char	   *drop;
 		Oid			types[1] = {OIDOID};
@@ -484,6 +488,27 @@ fg_trash_record(const char *name, const FgTrashRow *row, Oid relid)
 	fg_event_queue(&event, true);
 }
 
+/* What of all that is dropped each of them has to do with. */
+static void
+find_kin(const List *taken_list, const List *dropped)
+{
+	List	   *groups = NIL;
+	List	   *kin;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, taken_list)
+		groups = lappend(groups, ((const FgTaken *) lfirst(lc))->members);
+	kin = fg_trash_kin(dropped, groups);
+	forboth(lc, taken_list, lc2, kin)
+	{
+		FgTaken    *taken = lfirst(lc);
+
+		taken->kin = lfirst(lc2);
+		taken->plain = fg_trash_kin_plain(taken->kin, taken->members);
+	}
+}
+
 void
 fg_trash_take(const List *relids, const List *dropped)
 {
@@ -507,6 +532,7 @@ fg_trash_take(const List *relids, const List *dropped)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
+	find_kin(taken_list, dropped);
 	/* all definitions are printed while all objects are still there */
 	foreach(lc, taken_list)
 	{
@@ -514,18 +540,23 @@ fg_trash_take(const List *relids, const List *dropped)
 		List	   *more = NIL;
 		List	   *more_first = NIL;
 
-		taken->types = fg_trash_save_types(taken->members, dropped);
-		taken->sequences = fg_trash_save_sequences(taken->members, dropped);
-		taken->dependents = fg_trash_save_dependents(taken->members, dropped, &more);
-		taken->parts = fg_trash_save_parts(taken->members, dropped,
-										   list_concat_copy(taken->types, taken->sequences),
-										   &more_first, &more);
-		first = add_commands(first, more_first);
-		drops = add_commands(drops, more);
-		taken->links = fg_trash_save_links(taken->members, &links);
-		taken->rights = fg_trash_save_rights(taken->members,
-											 list_difference_oid(taken->sequences, sequences), &rights);
-		taken->roles = fg_trash_save_roles(taken->members, dropped, taken->sequences);
+		if (!taken->plain)
+		{
+			taken->types = fg_trash_save_types(taken->members, taken->kin);
+			taken->sequences = fg_trash_save_sequences(taken->members, taken->kin);
+			taken->dependents = fg_trash_save_dependents(taken->members, taken->kin, &more);
+			taken->parts = fg_trash_save_parts(taken->members, taken->kin,
+											   list_concat_copy(taken->types, taken->sequences),
+											   &more_first, &more);
+			first = add_commands(first, more_first);
+			drops = add_commands(drops, more);
+		}
+		if (fg_trash_kin_links(taken->kin, taken->members))
+			taken->links = fg_trash_save_links(taken->members, &links);
+		if (fg_trash_kin_rights(taken->kin, taken->members))
+			taken->rights = fg_trash_save_rights(taken->members,
+												 list_difference_oid(taken->sequences, sequences), &rights);
+		taken->roles = fg_trash_save_roles(taken->kin);
 		sequences = list_union_oid(sequences, taken->sequences);
 	}
 	run_all(first);

@@ -11,7 +11,8 @@
  * goes, a trigger on its function, say.  Of all these the definitions are kept,
  * as the server itself prints them; it alone knows how.
  *
- * What the command drops is known from having tried it (fg_ddl_trash.c).  The
+ * What the command drops is known from having tried it (fg_ddl_trash.c), and
+ * what of that hangs together with a table, from fg_trash_kin.c.  The
  * queries here look no further than into that: CLOSURE has, in "dep", what of
  * it depends on the members, directly or not, the members and their parts
  * included.
@@ -26,11 +27,13 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "fg_catalog_trash.h"
 #include "fg_trash.h"
+#include "fg_trash_kin.h"
 #include "fg_trash_piece.h"
 #include "fg_trash_save.h"
 
@@ -275,13 +278,6 @@ CLOSURE ", need (t) AS (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid =
 "  AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_type'::regclass AND p.objid = y.oid AND p.deptype = 'e')"
 " ORDER BY d.n";
 
-/* All that these objects are of, or have given rights to. */
-static const char roles_text[] =
-CLOSURE " SELECT DISTINCT r.oid, r.rolname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid"
-" WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())"
-"  AND ((s.classid = 'pg_class'::regclass AND (s.objid = ANY ($1) OR s.objid = ANY ($4))) OR " IS_DROPPED("s.classid", "s.objid") ")"
-" ORDER BY r.rolname";
-
 static const char sequences_text[] =
 CLOSURE " SELECT s.oid FROM pg_class s JOIN d ON d.c = 'pg_class'::regclass AND d.o = s.oid"
 " WHERE s.relkind = 'S'"
@@ -362,7 +358,6 @@ static FgTrashQuery types_query = {types_text, NULL};
 static FgTrashQuery sequences_query = {sequences_text, NULL};
 static FgTrashQuery rights_query = {rights_text, NULL};
 static FgTrashQuery links_query = {links_text, NULL};
-static FgTrashQuery roles_query = {roles_text, NULL};
 
 static Datum
 oid_array(const List *oids)
@@ -526,25 +521,29 @@ fg_trash_save_links(const List *members, List **drops)
 	return save(&links_query, members, NIL, NIL, false, NULL, drops);
 }
 
+static int
+compare_roles(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((const FgTrashPiece *) lfirst(a))->role, ((const FgTrashPiece *) lfirst(b))->role);
+}
+
 List *
-fg_trash_save_roles(const List *members, const List *dropped, const List *sequences)
+fg_trash_save_roles(const List *dropped)
 {
 	List	   *pieces = NIL;
+	ListCell   *lc;
 
-	run_query(&roles_query, members, dropped, sequences);
-	for (uint64 row = 0; row < SPI_processed; row++)
+	foreach(lc, fg_trash_kin_roles(dropped))
 	{
 		FgTrashPiece *piece = palloc0(sizeof(FgTrashPiece));
-		bool		isnull;
 
 		piece->kind = FG_TRASH_ROLE;
-		piece->role_oid = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[row],
-														 SPI_tuptable->tupdesc, 1, &isnull));
-		piece->role = result_text(row, 2);
+		piece->role_oid = lfirst_oid(lc);
+		piece->role = GetUserNameFromId(lfirst_oid(lc), false);
 		piece->what = psprintf("role \"%s\"", piece->role);
 		piece->command = quote_identifier(piece->role);
 		pieces = lappend(pieces, piece);
 	}
-	SPI_freetuptable(SPI_tuptable);
+	list_sort(pieces, compare_roles);
 	return pieces;
 }

@@ -14,7 +14,7 @@
 /*
  * All of these are called with an SPI connection, as the owner of the
  * extension, before anything is moved or dropped.  "members": the oids of a
- * table and what lies below it; "dropped" as in fg_trash_take().  Pieces are
+ * table and what lies below it; "dropped": what fg_trash_kin() says of them.  Pieces are
  * FgTrashPiece *, in the order in which they are to be put back.
  */
 
@@ -38,7 +38,7 @@ extern List *fg_trash_save_parts(const List *members, const List *dropped, const
 extern List *fg_trash_save_rights(const List *members, const List *sequences, List **drops);
 /* What links the members to tables above them that stay, to publications and to types. */
 extern List *fg_trash_save_links(const List *members, List **drops);
-/* The roles that own, or have rights on, the members, these sequences, or what is dropped. */
-extern List *fg_trash_save_roles(const List *members, const List *dropped, const List *sequences);
+/* The roles that own, or have rights on, what is dropped. */
+extern List *fg_trash_save_roles(const List *dropped);
 
 #endif							/* FG_TRASH_SAVE_H */

@@ -59,7 +59,7 @@ typedef struct FgApplied
 static dlist_head all_applied = DLIST_STATIC_INIT(all_applied);
 
 static FgApplied *
-find_applied(const FgPolicy *policy)
+find_applied(FgPolicy *policy)
 {
 	FgApplied  *applied;
 	FgAccount  *account;
@@ -146,7 +146,7 @@ void
 fg_trigger_remote_count(const TriggerData *data, const FgRelation *entry, FgOperation op)
 {
 	int			n_policies = entry->n_policies;
-	const FgPolicy **policies = palloc(sizeof(FgPolicy *) * n_policies);
+	FgPolicy  **policies = palloc(sizeof(FgPolicy *) * n_policies);
 	FgPolicyArena *pin = fg_policy_pin();
 
 	/* what is asked reads catalogs, which may end the arena of the policies */
@@ -155,7 +155,7 @@ fg_trigger_remote_count(const TriggerData *data, const FgRelation *entry, FgOper
 	{
 		for (int i = 0; i < n_policies; i++)
 		{
-			const FgPolicy *policy = policies[i];
+			FgPolicy   *policy = policies[i];
 			FgApplied  *applied;
 
 			if (policy->mode == FG_MODE_OFF ||
@@ -198,5 +198,5 @@ end_transaction(XactEvent event)
 void
 fg_trigger_setup(void)
 {
-	fg_xact_register(end_transaction, NULL);
+	fg_xact_register(end_transaction, NULL, FG_XACT_EARLY);
 }

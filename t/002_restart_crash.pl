@@ -7,7 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('restart');
-$node->init;
+$node->init(allows_streaming => 1);
 $node->append_conf(
 	'postgresql.conf', q{
 shared_preload_libraries = 'fortress_guard'
@@ -151,6 +151,47 @@ is( $node->safe_psql('postgres',
 $node->safe_psql('postgres', q{SELECT * FROM fortress.restore('archive')});
 is( $node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE v = repeat(id::text, 20)) FROM archive"),
 	'1000|1000', 'restore() brings back every row');
+
+# A commit that waits for a standby comes to its window late, with the time at
+# which it was made: what others have used meanwhile still counts
+
+new_table('waiting');
+$node->safe_psql(
+	'postgres', q{
+	SELECT fortress.drop_limit('waiting', 'delete', '1 hour', 'table');
+	SELECT fortress.set_limit('waiting', 'delete', 4, '5 seconds', 'table')});
+$node->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'");
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'nobody'}),
+	'there is a standby to wait for');
+# the checkpointer tells the others
+$node->safe_psql('postgres', 'CHECKPOINT');
+$session = $node->background_psql('postgres', on_error_stop => 0);
+$session->query_until(qr/begun/, "\\echo begun\nDELETE FROM waiting WHERE id = 1;\n");
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'}),
+	'a commit waits for it');
+my $since = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+$node->poll_query_until('postgres', "SELECT clock_timestamp() > '$since'::timestamptz + interval '6 seconds'");
+is($node->safe_psql('postgres', q{SELECT used FROM fortress.window_use('waiting')}),
+	'1', 'longer than the window is, and its row is reserved all the time');
+my $used = $node->safe_psql(
+	'postgres', q{
+	SET synchronous_commit = local;
+	DELETE FROM waiting WHERE id BETWEEN 11 AND 13;
+	SELECT clock_timestamp() AS since \gset
+	SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep';
+	DO $$ BEGIN
+		WHILE EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep') LOOP
+			PERFORM pg_stat_clear_snapshot(), pg_sleep(0.01);
+		END LOOP;
+	END $$;
+	SELECT pg_sleep(0.1);
+	SELECT used || ' used' FROM fortress.window_use('waiting')
+	UNION ALL SELECT 'too late' WHERE clock_timestamp() > :'since'::timestamptz + interval '4 seconds'});
+like($used, qr/^4 used$|too late/m, 'when it ends, the rows that others took count as before');
+$node->append_conf('postgresql.conf', "synchronous_standby_names = ''");
+$node->reload;
+eval { $session->quit; };
 
 $node->stop;
 done_testing();

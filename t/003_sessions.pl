@@ -146,6 +146,14 @@ is($web_says->('SELECT 1'), '', 'the open session goes on');
 is($web_says->("SELECT fortress.unlock('$last', 'session')"), '', 'and unlocks for the session');
 is($web_says->('DELETE FROM small WHERE id BETWEEN 301 AND 350'), '', 'it permits in a later transaction');
 is($web_says->('DELETE FROM small WHERE id BETWEEN 401 AND 450'), '', 'and in one more');
+my $bounded = $node->safe_psql('postgres', q{SELECT fortress.issue_token('{small}', max_rows => 120)});
+is($web_says->("SELECT fortress.lock(); SELECT fortress.unlock('$bounded', 'session')"), '', 'another token permits 120 rows');
+is($web_says->("BEGIN;\nDELETE FROM small WHERE id BETWEEN 1001 AND 1060;\nROLLBACK"), '', 'a transaction takes 60 of them and is rolled back');
+is( $web_says->("BEGIN;\nDELETE FROM small WHERE id BETWEEN 1001 AND 1060;\nSAVEPOINT a;\n"
+		  . "DELETE FROM small WHERE id BETWEEN 1061 AND 1110;\nROLLBACK TO a;\nDELETE FROM small WHERE id BETWEEN 1111 AND 1150;\nCOMMIT"),
+	'', 'the next one takes 60 and 40, and gives others back');
+is($web_says->('DELETE FROM small WHERE id BETWEEN 1201 AND 1221'), 'ZG001', 'so 21 are too many');
+is($web_says->('DELETE FROM small WHERE id BETWEEN 1201 AND 1220'), '', 'and 20 are left');
 is($web_says->('DISCARD ALL'), '', 'DISCARD ALL');
 is($web_says->('DELETE FROM small WHERE id BETWEEN 501 AND 550'), 'ZG001', 'ends it');
 
