@@ -102,6 +102,7 @@ OBJS = \
 	src/fg_trash_save.o \
 	src/fg_trash_undrop.o \
 	src/fg_trigger.o \
+	src/fg_trigger_apart.o \
 	src/fg_trigger_remote.o \
 	src/fg_tally.o \
 	src/fg_totp.o \

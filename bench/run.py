@@ -22,6 +22,8 @@ HARMLESS = ('plain', 'audited', 'unprotected', 'lean', 'both', 'plain_parts', 'b
 # of whom statements of many rows are counted
 COUNTED = ('plain', 'cte', 'unprotected', 'one_limit', 'lean', 'limits', 'kept', 'both', 'permitted', 'plain_parts', 'lean_parts',
            'both_parts')
+# in this order they are counted: what is deleted can't be updated any more
+KINDS = ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'many UPDATE', 'many DELETE')
 # what is judged in instructions: {(kind, contestant): goal}
 INSTRUCTION_GOALS = {('UPDATE', 'one_limit'): 1.05, ('UPDATE', 'lean'): 1.05, ('UPDATE', 'both'): 1.15,
                      ('DELETE', 'one_limit'): 1.05, ('DELETE', 'lean'): 1.05, ('DELETE', 'kept'): 1.15,
@@ -182,43 +184,53 @@ class Bench:
         """The same and more in instructions, which do not vary."""
         rows = self.options.statements + self.options.warm
         chosen = contestants.choose(self.table)
-        pieces = {server.name: [] for server in self.servers}
-        for server in self.servers:
-            server.start()
-            template(server, 'counted', '', EXTENSIONS)
-        for contestant in chosen:
-            # a few instructions are judged: a statement's number depends on where its table's numbers fall in hash tables
-            of_few = contestant in (contestants.PLAIN, contestants.UNPROTECTED)
-            for copy in 'abcde'[:1 if self.options.small or not of_few else 5]:
-                pieces[contestant.server.name] += self.count_in(contestant, contestant.table + copy, rows)
-            if contestant.key in COUNTED:
-                pieces[contestant.server.name] += self.count_many(contestant, self.options.many)
-        stop_all()
-        broken = {}
-        for server in self.servers:
-            self.table.note('instructions of the server ' + server.name)
-            # what one statement leaves behind in memory, the next one meets: so like follows like
-            pieces[server.name].sort(key=lambda piece: piece.name)
-            try:
-                callgrind.count(server, 'counted', pieces[server.name], self.options.warm,
-                                self.options.statements)
-            except Failure as failure:
-                broken[server.name] = failure
-        found = {}
-        for piece in (piece for of in pieces.values() for piece in of):
-            found.setdefault((piece.name, piece.contestant.key), []).append(piece.instructions)
-        for kind in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'many UPDATE', 'many DELETE'):
+        # a few instructions are judged: their number depends on what else a backend has in its hash tables
+        few = [contestants.PLAIN, contestants.UNPROTECTED]
+        found, broken = self.count('alike', few, lambda contestant: [
+            piece for copy in ('a' if self.options.small else 'abcde')
+            for piece in self.count_in('alike', contestant, contestant.table + copy, rows)])
+        for kind in KINDS[:4]:
+            for contestant in few:
+                self.instruction_row(kind, contestant, found, broken, 'single-row %s by key, nobody has a policy' % kind)
+            self.instruction_difference(kind, found)
+        found, broken = self.count('counted', chosen, lambda contestant:
+                                   self.count_in('counted', contestant, contestant.table, rows) +
+                                   (self.count_many(contestant, self.options.many) if contestant.key in COUNTED else []))
+        for kind in KINDS:
+            title = '%s of %d rows, instructions for one' % (kind[5:], self.options.many) if kind.startswith('many ') else \
+                'single-row %s by key, instructions' % kind
             for contestant in chosen:
                 if (kind, contestant.key) in found:
-                    self.instruction_row(kind, contestant, found, broken.get(contestant.server.name))
+                    self.instruction_row(kind, contestant, found, broken, title)
         for server in self.servers:
             server.start()
 
+    def count(self, database, chosen, pieces_of):
+        """Counts the pieces of each, in a backend of each server: ({(kind, contestant): instructions}, what went wrong)."""
+        pieces, found, broken = {}, {}, {}
+        for server in dict.fromkeys(contestant.server for contestant in chosen):
+            server.start()
+            template(server, database, '', EXTENSIONS)
+        for contestant in chosen:
+            pieces.setdefault(contestant.server.name, []).extend(pieces_of(contestant))
+        stop_all()
+        for name, of_server in pieces.items():
+            self.table.note('instructions of the server ' + name)
+            # what one statement leaves behind in memory, the next one meets: so like follows like, and DELETE comes last
+            of_server.sort(key=lambda piece: KINDS.index(piece.name))
+            try:
+                callgrind.count(SERVERS[name], database, of_server, self.options.warm, self.options.statements)
+            except Failure as failure:
+                broken[name] = failure
+            for piece in of_server:
+                found.setdefault((piece.name, piece.contestant.key), []).append(piece.instructions)
+        return found, broken
+
     @staticmethod
-    def count_in(contestant, name, rows):
+    def count_in(database, contestant, name, rows):
         """A table of a contestant, and what is to be counted on it."""
         # rows enough to stay in the first partition
-        contestant.server.sql('counted', 'SET client_min_messages = error;\n' +
+        contestant.server.sql(database, 'SET client_min_messages = error;\n' +
                               table_script(name, max(2000, rows * contestant.partitions), 100, contestant.partitions) +
                               contestant.set_up(name) + 'VACUUM (FREEZE, ANALYZE) %s;\n' % name)
         pieces = []
@@ -247,17 +259,13 @@ class Bench:
             pieces.append(piece)
         return pieces
 
-    def instruction_row(self, kind, contestant, found, why):
+    def instruction_row(self, kind, contestant, found, broken, work):
         """One of them."""
-        if kind.startswith('many '):
-            work = '%s of %d rows, instructions for one' % (kind[5:], self.options.many)
-        else:
-            work = 'single-row %s by key, instructions' % kind
         own = found[kind, contestant.key]
         base = contestants.baseline_of(contestant)
         other = found[kind, base.key] if base else own
         if None in own or None in other:
-            self.table.failed(work, contestant.name, why or 'its baseline could not be measured')
+            self.table.failed(work, contestant.name, broken.get(contestant.server.name, 'its baseline could not be measured'))
             return
         more = {'spread': '%.1f%%' % spread(own)} if len(own) > 1 else {}
         own, other = statistics.median(own), statistics.median(other)
@@ -267,9 +275,13 @@ class Bench:
                 goal = Goal(INSTRUCTION_GOALS[kind, contestant.key])
                 more.update(goal=goal, met=goal.met(own / other))
         self.table.figure(work, contestant.name, own, '', **more)
-        if contestant is contestants.UNPROTECTED and not kind.startswith('many '):
-            goal = Goal(60 if kind == 'SELECT' else 300, 'median')
-            self.table.judged(work, contestant.name + ', more than plain', own - other, '', goal)
+
+    def instruction_difference(self, kind, found):
+        """What a table without policy notices of the library."""
+        own, other = (found[kind, contestant.key] for contestant in (contestants.UNPROTECTED, contestants.PLAIN))
+        if None not in own + other:
+            self.table.judged('single-row %s by key, nobody has a policy' % kind, 'guard: more than plain',
+                              statistics.median(own) - statistics.median(other), '', Goal(60 if kind == 'SELECT' else 300, 'median'))
 
     # -----------------------------------------------------------------------
     # Refusals

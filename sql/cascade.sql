@@ -142,6 +142,20 @@ BEGIN; DELETE FROM pparent WHERE id IN (1, 12); SELECT count(*) FROM pchild; ROL
 DELETE FROM pparent WHERE id IN (1, 11, 12);
 DELETE FROM pparent1 WHERE id IN (1, 2, 3);
 SELECT count(*) FROM pchild;
+-- from a CTE that nobody reads: it comes to a partition, and the triggers of that, when its statement finishes
+CREATE TABLE routed (id int, part int, PRIMARY KEY (part, id)) PARTITION BY LIST (part);
+CREATE TABLE routed_1 PARTITION OF routed (UNIQUE (id)) FOR VALUES IN (1);
+CREATE TABLE renamed (id int REFERENCES routed_1 (id) ON UPDATE CASCADE, n int);
+INSERT INTO routed SELECT i, 1 FROM generate_series(1, 3) i;
+INSERT INTO renamed SELECT i % 3 + 1, i FROM generate_series(0, 11) i;
+SELECT fortress.protect('renamed');
+SELECT fortress.set_limit('renamed', 'update', 5, 'statement');
+BEGIN;
+WITH x AS (INSERT INTO routed VALUES (1, 1) ON CONFLICT (part, id) DO UPDATE SET id = 101) SELECT 1;
+WITH x AS (INSERT INTO routed VALUES (2, 1) ON CONFLICT (part, id) DO UPDATE SET id = 102) SELECT 1;
+COMMIT;
+WITH x AS (INSERT INTO routed VALUES (101, 1), (102, 1) ON CONFLICT (part, id) DO UPDATE SET id = excluded.id + 100) SELECT 1;
+SELECT id, count(*) FROM renamed GROUP BY id ORDER BY id;
 
 --
 -- Who: permission is the outermost statement's role's, not that of the owner
@@ -194,7 +208,7 @@ BEGIN; DELETE FROM owner WHERE id = 1; SELECT count(*) FROM safe; ROLLBACK;
 RESET SESSION AUTHORIZATION;
 SELECT fortress.revoke_exemption(:exemption);
 
-SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation IN ('property'::regclass, 'lazy', 'tree', 'pchild', 'safe');
+SELECT fortress.unprotect(relation) FROM fortress.policy WHERE relation IN ('property'::regclass, 'lazy', 'tree', 'pchild', 'safe', 'renamed');
 SET client_min_messages = error;
 DROP SCHEMA casc CASCADE;
 DROP ROLE regress_casc_app, regress_casc_owner;

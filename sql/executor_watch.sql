@@ -233,6 +233,33 @@ SELECT (SELECT count(*) FROM lean) AS lean, (SELECT count(*) FROM leaf) AS leaf;
 MERGE INTO lean USING generate_series(39, 42) i ON id = i WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (i, 2);
 SELECT (SELECT count(*) FROM lean) AS lean, (SELECT count(*) FROM leaf) AS leaf;
 SELECT fortress.unprotect('lean'), fortress.unprotect('leaf');
+-- also those that a function of the statement makes, and archives that it asks for
+CREATE TABLE sudden (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+CREATE TABLE sudden_1 PARTITION OF sudden FOR VALUES FROM (1) TO (100);
+INSERT INTO sudden SELECT generate_series(1, 9), 'as it was';
+SELECT fortress.protect('sudden', archive => 'none');
+CREATE FUNCTION all_of_a_sudden(command text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE command;
+	RETURN 'changed';
+END
+$$;
+TRUNCATE told;
+BEGIN;
+INSERT INTO sudden VALUES (1) ON CONFLICT (id) DO UPDATE SET v = all_of_a_sudden('CREATE TRIGGER tell AFTER UPDATE ON sudden_1 FOR EACH ROW EXECUTE FUNCTION tell()');
+UPDATE sudden_1 SET v = 'changed' WHERE id = 2;
+UPDATE sudden SET v = 'changed' WHERE id = 3;
+TABLE told;
+ROLLBACK;
+BEGIN;
+INSERT INTO sudden VALUES (1) ON CONFLICT (id) DO UPDATE SET v = all_of_a_sudden($$SELECT fortress.protect('sudden', archive => 'delete,update')$$);
+UPDATE sudden_1 SET v = 'changed' WHERE id = 2;
+DELETE FROM sudden_1 WHERE id = 3;
+DELETE FROM sudden WHERE id = 4;
+COMMIT;
+SELECT fortress.shadow_of('sudden') AS shadow_of_sudden \gset
+SELECT fg_op, id, v FROM :shadow_of_sudden ORDER BY fg_seq;
+SELECT fortress.unprotect('sudden');
 
 SELECT fortress.unprotect('target'), fortress.unprotect('mine'), fortress.unprotect('parted');
 SELECT fortress.unprotect(t) FROM unnest('{plain,by_trigger,by_column}'::regclass[]) t;

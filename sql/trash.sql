@@ -600,6 +600,84 @@ UNION ALL SELECT proname FROM pg_proc WHERE proname = 'on_ground';
 DROP VIEW grounds CASCADE;
 DROP DOMAIN pg_temp.told_here;
 
+-- a child that is in no publication, though its parent is
+CREATE TABLE elder (id int PRIMARY KEY);
+SET client_min_messages = error;
+CREATE PUBLICATION regress_trash_elder FOR TABLE elder;
+SET client_min_messages = warning;
+CREATE TABLE younger () INHERITS (elder);
+SELECT fortress.protect('elder');
+BEGIN; :permit DROP TABLE elder CASCADE; COMMIT;
+SELECT fortress.undrop(latest('elder'));
+SELECT tablename FROM pg_publication_tables WHERE pubname = 'regress_trash_elder';
+DROP PUBLICATION regress_trash_elder;
+
+-- a child of what is not protected
+CREATE TABLE uncle (name text);
+CREATE TABLE nephew (extra int, CHECK (extra > 0)) INHERITS (elder, uncle);
+CREATE TABLE single (extra int) INHERITS (uncle);
+SELECT fortress.protect('single');
+BEGIN; :permit DROP TABLE nephew, single; COMMIT;
+SELECT fortress.undrop(latest('nephew')), fortress.undrop(latest('single'));
+SELECT inhrelid::regclass, inhparent::regclass FROM pg_inherits WHERE inhparent IN ('elder'::regclass, 'uncle'::regclass) ORDER BY 1, 2;
+CREATE TABLE stranger (name text);
+ALTER TABLE single INHERIT stranger;
+
+-- two that go together, and of which one has the other's sequence, in any order
+CREATE TABLE giver (id serial PRIMARY KEY);
+CREATE TABLE borrower (id int PRIMARY KEY DEFAULT nextval('giver_id_seq'));
+SELECT fortress.protect('giver'), fortress.protect('borrower');
+BEGIN; :permit DROP TABLE borrower, giver; COMMIT;
+SELECT fortress.undrop(latest('giver'));
+SELECT pg_get_serial_sequence('giver', 'id'), pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'giver'::regclass;
+SELECT fortress.undrop(latest('borrower'));
+SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'borrower'::regclass;
+BEGIN; :permit DROP TABLE borrower, giver; COMMIT;
+SELECT fortress.undrop(latest('borrower'));
+SELECT fortress.undrop(latest('giver'));
+INSERT INTO giver DEFAULT VALUES;
+INSERT INTO borrower DEFAULT VALUES RETURNING id;
+
+-- statistics on a function that goes with the table, and triggers that a partition fires in another way
+CREATE TABLE hall (id int PRIMARY KEY, town int REFERENCES town) PARTITION BY RANGE (id);
+CREATE TABLE hall_low PARTITION OF hall FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id);
+CREATE TABLE hall_lowest PARTITION OF hall_low FOR VALUES FROM (0) TO (5);
+CREATE SCHEMA trash_hall;
+CREATE FUNCTION trash_hall.size(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION trash_hall.open() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER "Open" BEFORE INSERT ON hall FOR EACH ROW EXECUTE FUNCTION trash_hall.open();
+ALTER TABLE hall_lowest DISABLE TRIGGER "Open";
+CREATE STATISTICS hall_size ON (trash_hall.size(id)), town FROM hall_lowest;
+ALTER STATISTICS hall_size SET STATISTICS 7;
+ALTER STATISTICS hall_size OWNER TO regress_trash_app;
+COMMENT ON STATISTICS hall_size IS 'how large';
+CREATE VIEW hall_parts AS
+	SELECT tgrelid::regclass::text AS relation, tgname::text AS name, tgenabled::text AS how FROM pg_trigger WHERE tgname = 'Open'
+	UNION ALL SELECT conrelid::regclass::text, conname, 'foreign key' FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text ~ 'hall'
+	UNION ALL SELECT stxrelid::regclass::text, pg_get_statisticsobjdef(oid), format('%s %s %s', stxowner::regrole, stxstattarget, obj_description(oid, 'pg_statistic_ext'))
+		FROM pg_statistic_ext WHERE stxname = 'hall_size' ORDER BY 1, 2;
+SELECT * FROM hall_parts;
+SELECT fortress.protect('hall'), fortress.protect('town');
+BEGIN; :permit DROP TABLE hall_low; COMMIT;
+SELECT fortress.undrop(latest('hall_low'));
+SELECT * FROM hall_parts;
+-- a foreign key of the whole, which goes because of the other table
+BEGIN; :permit DROP TABLE town, hall_low CASCADE; COMMIT;
+SELECT fortress.undrop(latest('town'));
+SELECT fortress.undrop(latest('hall_low'));
+SELECT * FROM hall_parts;
+BEGIN;
+:permit
+ALTER TABLE hall SET SCHEMA trash_hall;
+ALTER TABLE hall_low SET SCHEMA trash_hall;
+ALTER TABLE hall_lowest SET SCHEMA trash_hall;
+COMMIT;
+BEGIN; :permit DROP SCHEMA trash_hall CASCADE; COMMIT;
+CREATE SCHEMA trash_hall;
+SELECT fortress.undrop(latest_of('hall'));
+SELECT * FROM hall_parts;
+DROP VIEW hall_parts;
+
 --
 -- The trash as the guard's own: with an admin token it can be emptied
 --
@@ -620,6 +698,6 @@ SELECT piece, detail FROM fortress.verify_guard() WHERE NOT ok AND detail ~ 'tra
 SET client_min_messages = error;
 SELECT count(fortress.unprotect(relation)) > 0 FROM fortress.policy;
 DROP PUBLICATION regress_trash;
-BEGIN; SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')); DROP SCHEMA trash, trash_other, trash_elsewhere, trash_trap CASCADE; COMMIT;
+BEGIN; SELECT fortress.unlock(fortress.issue_token(operations => '{admin}')); DROP SCHEMA trash, trash_other, trash_elsewhere, trash_trap, trash_hall CASCADE; COMMIT;
 DROP OWNED BY regress_trash_owner, regress_trash_app, regress_trash_operator;
 DROP ROLE regress_trash_owner, regress_trash_app, regress_trash_operator;

@@ -235,9 +235,8 @@ void
 fg_ddl_keep_rows(Oid relid)
 {
 	FgRelation *entry = fg_ddl_governed(relid);
-	List	   *owners = NIL;
 	Relation	rel;
-	ListCell   *lc;
+	Oid			owner;
 
 	if (entry == NULL || fg_install_own_work())
 		return;
@@ -251,17 +250,11 @@ fg_ddl_keep_rows(Oid relid)
 		fg_ddl_current->kept = lappend_oid(fg_ddl_current->kept, relid);
 		MemoryContextSwitchTo(old);
 	}
-	for (int i = 0; i < entry->n_policies; i++)
-	{
-		if (entry->policies[i]->mode != FG_MODE_OFF &&
-			(entry->policies[i]->archive & FG_ARCHIVE_DELETE) != 0)
-			owners = list_append_unique_oid(owners, entry->shadow_owners[i]);
-	}
-	if (owners == NIL || get_rel_relkind(relid) != RELKIND_RELATION)
+	owner = fg_policy_shadow_owner(entry, FG_ARCHIVE_DELETE);
+	if (!OidIsValid(owner) || get_rel_relkind(relid) != RELKIND_RELATION)
 		return;
 	rel = table_open(relid, NoLock);
-	foreach(lc, owners)
-		(void) fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_COLUMN);
+	(void) fg_shadow_archive_all(rel, owner, FG_SHADOW_OP_COLUMN);
 	table_close(rel, NoLock);
 }
 

@@ -171,24 +171,15 @@ dropped_table(Oid relid)
 static void
 ask_and_save(const FgRelation *entry, Oid relid)
 {
-	List	   *owners = NIL;
+	Oid			owner = fg_policy_shadow_owner(entry, FG_ARCHIVE_DELETE);
 	Relation	rel;
-	ListCell   *lc;
 
-	for (int i = 0; i < entry->n_policies; i++)
-	{
-		if ((entry->policies[i]->archive & FG_ARCHIVE_DELETE) != 0)
-			owners = list_append_unique_oid(owners, entry->shadow_owners[i]);
-	}
 	if (!first_time_dropped(relid) ||
 		!fg_ddl_ask_policies(entry, FG_OP_DDL, relid, "DROP TABLE"))
 		return;
 	rel = table_open(relid, NoLock);
-	if (rel->rd_rel->relkind == RELKIND_RELATION)
-	{
-		foreach(lc, owners)
-			(void) fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_DROP);
-	}
+	if (rel->rd_rel->relkind == RELKIND_RELATION && OidIsValid(owner))
+		(void) fg_shadow_archive_all(rel, owner, FG_SHADOW_OP_DROP);
 	table_close(rel, NoLock);
 }
 

@@ -63,6 +63,7 @@
 #include "fg_install.h"
 #include "fg_own.h"
 #include "fg_policy.h"
+#include "fg_trash.h"
 
 #define WHY_TYPE		"It would rewrite the values of column \"%s\"."
 #define WHY_SECURITY	"It would change which of its rows can be seen and changed."
@@ -246,7 +247,7 @@ ask_join(Oid relid, Oid parent, const char *what)
 {
 	FgDdlQuestion question = {.relid = relid,.what = what};
 
-	if (fg_ddl_governed(parent) != NULL)
+	if (fg_ddl_governed(parent) != NULL || fg_trash_joins(relid))
 		return;
 	question.why = psprintf("Commands on \"%s\", which is not protected, would reach its rows.",
 							get_rel_name(parent));

@@ -478,7 +478,8 @@ guard_executor_finish(QueryDesc *queryDesc)
 		return;
 	}
 	query = query_of(queryDesc->estate);
-	if (query == NULL && !has_triggers(queryDesc->estate))
+	/* a CTE that nobody has read may still come to partitions with triggers */
+	if (query == NULL && queryDesc->estate->es_auxmodifytables == NIL && !has_triggers(queryDesc->estate))
 		finish_query(queryDesc);
 	else
 		finish_writing(queryDesc, query);

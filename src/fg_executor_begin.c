@@ -87,6 +87,21 @@ fg_watch_refuse_blind(const FgWatch *watch, const FgPolicy *policy, Relation rel
 }
 
 /*
+ * The relation that has the shadow which takes the rows of a target, as
+ * fg_policy_shadow_owner() says; InvalidOid if there is none.
+ */
+static Oid
+shadow_owner(const FgTarget *target, int archive_bit)
+{
+	for (int i = 0; i < target->n_accounts; i++)
+	{
+		if ((fg_decide_policy(target->accounts[i])->archive & archive_bit) != 0)
+			return target->shadow_owners[i];
+	}
+	return InvalidOid;
+}
+
+/*
  * MERGE on a partitioned table gives the rows that it moves to no trigger for
  * UPDATE, but to the one for DELETE if there is one, where they cannot be told
  * from deleted rows.  So its rows are archived here, one by one, and the
@@ -96,22 +111,32 @@ static void
 archive_merged_row(void *arg, Relation rel, HeapTuple old, HeapTuple new, bool deleted)
 {
 	const FgTarget *target = arg;
-	int			bit = deleted ? FG_ARCHIVE_DELETE : FG_ARCHIVE_UPDATE;
-	List	   *done = NIL;
+	Oid			owner = shadow_owner(target, deleted ? FG_ARCHIVE_DELETE : FG_ARCHIVE_UPDATE);
 
-	for (int i = 0; i < target->n_accounts; i++)
+	if (!OidIsValid(owner))
+		return;
+	if (new != NULL)
+		fg_shadow_archive_update(rel, owner, old, new);
+	else
+		fg_shadow_archive_tuple(rel, owner, old, deleted ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE);
+}
+
+/* Does no trigger of a description do anything for a statement?  NULL: there are none. */
+static bool
+all_idle(const TriggerDesc *desc, Oid guard)
+{
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
 	{
-		if ((fg_decide_policy(target->accounts[i])->archive & bit) == 0 ||
-			list_member_oid(done, target->shadow_owners[i]))
-			continue;
-		if (new != NULL)
-			fg_shadow_archive_update(rel, target->shadow_owners[i], old, new);
-		else
-			fg_shadow_archive_tuple(rel, target->shadow_owners[i], old,
-									deleted ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE);
-		done = lappend_oid(done, target->shadow_owners[i]);
+		const Trigger *trigger = &desc->triggers[i];
+
+		if (trigger->tgfoid != guard)
+			return false;
+		if (TRIGGER_FOR_ROW(trigger->tgtype) ?
+			!TRIGGER_FOR_AFTER(trigger->tgtype) || trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA :
+			!TRIGGER_FOR_BEFORE(trigger->tgtype))
+			return false;
 	}
-	list_free(done);
+	return true;
 }
 
 /*
@@ -121,7 +146,8 @@ archive_merged_row(void *arg, Relation rel, HeapTuple old, HeapTuple new, bool d
  * statement's own copy of the trigger description says that there is none.
  * That spares the calls of the one, and for the sake of the other the server
  * would fetch the old version of each row.  Where no trigger has anything to do,
- * the copy is not needed at all.
+ * the copy is not needed at all; that is remembered of the relation's own
+ * description, as a function that the statement calls may have made more.
  */
 static void
 spare_idle_triggers(FgRelation *entry, ResultRelInfo *rri)
@@ -130,7 +156,6 @@ spare_idle_triggers(FgRelation *entry, ResultRelInfo *rri)
 	Oid			guard;
 	int			before = 0;		/* events of the others, as in tgtype */
 	int			after = 0;
-	bool		all_idle = true;
 
 	if (desc == NULL)
 		return;
@@ -140,6 +165,12 @@ spare_idle_triggers(FgRelation *entry, ResultRelInfo *rri)
 		return;
 	}
 	guard = fg_catalog_guard_function();
+	if (all_idle(desc, guard))
+	{
+		entry->triggers_idle = all_idle(rri->ri_RelationDesc->trigdesc, guard);
+		rri->ri_TrigDesc = NULL;
+		return;
+	}
 	for (int i = 0; i < desc->numtriggers; i++)
 	{
 		const Trigger *trigger = &desc->triggers[i];
@@ -149,23 +180,10 @@ spare_idle_triggers(FgRelation *entry, ResultRelInfo *rri)
 		{
 			if (!ours && TRIGGER_FOR_BEFORE(trigger->tgtype))
 				before |= trigger->tgtype;
-			all_idle &= ours && TRIGGER_FOR_BEFORE(trigger->tgtype);
 		}
 		else if (TRIGGER_FOR_AFTER(trigger->tgtype) &&
-				 ours && trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
-			continue;
-		else
-		{
-			if (TRIGGER_FOR_AFTER(trigger->tgtype))
-				after |= trigger->tgtype;
-			all_idle = false;
-		}
-	}
-	if (all_idle)
-	{
-		entry->triggers_idle = true;
-		rri->ri_TrigDesc = NULL;
-		return;
+				 (!ours || trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA))
+			after |= trigger->tgtype;
 	}
 	desc->trig_delete_before_statement &= TRIGGER_FOR_DELETE(before) != 0;
 	desc->trig_update_before_statement &= TRIGGER_FOR_UPDATE(before) != 0;
@@ -522,27 +540,6 @@ fg_watch_begin(FgQuery *query, ModifyTableState *node)
 }
 
 /*
- * The relation that has the shadow which keeps the rows of a target; InvalidOid
- * if there is none, or more than one.
- */
-static Oid
-single_owner(const FgTarget *target, int archive_bit)
-{
-	Oid			owner = InvalidOid;
-
-	for (int i = 0; i < target->n_accounts; i++)
-	{
-		if ((fg_decide_policy(target->accounts[i])->archive & archive_bit) == 0 ||
-			target->shadow_owners[i] == owner)
-			continue;
-		if (OidIsValid(owner))
-			return InvalidOid;
-		owner = target->shadow_owners[i];
-	}
-	return owner;
-}
-
-/*
  * A single watch may archive the rows of its node by itself, if they all go to one
  * shadow.
  */
@@ -557,10 +554,10 @@ fg_watch_tap(FgQuery *query)
 
 	if (watch->shared || watch->compares || watch->n_targets != n_rels)
 		return;
-	owner = single_owner(watch->targets, bit);
+	owner = shadow_owner(watch->targets, bit);
 	for (const FgTarget *target = watch->targets->next; target != NULL; target = target->next)
 	{
-		if (single_owner(target, bit) != owner)
+		if (shadow_owner(target, bit) != owner)
 			return;
 	}
 	if (OidIsValid(owner))

@@ -449,10 +449,42 @@ fg_policy_protected_descendant(Oid relid)
 	return found;
 }
 
+List *
+fg_policy_protected_descendants(Oid relid)
+{
+	List	   *descendants;
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	if (!fg_policy_protected_descendant(relid))
+		return NIL;
+	descendants = find_all_inheritors(relid, NoLock, NULL);
+	foreach(lc, descendants)
+	{
+		if (lfirst_oid(lc) != relid && fg_catalog_get_policy(lfirst_oid(lc)) != NULL)
+			found = lappend_oid(found, lfirst_oid(lc));
+	}
+	list_free(descendants);
+	return found;
+}
+
 /* ----------------------------------------------------------------
  *		The rest
  * ----------------------------------------------------------------
  */
+
+Oid
+fg_policy_shadow_owner(const FgRelation *entry, int archive_bit)
+{
+	for (int i = 0; i < entry->n_policies; i++)
+	{
+		const FgPolicy *policy = entry->policies[i];
+
+		if (policy->mode != FG_MODE_OFF && (policy->archive & archive_bit) != 0)
+			return entry->shadow_owners[i];
+	}
+	return InvalidOid;
+}
 
 bool
 fg_policy_active(void)

@@ -59,6 +59,13 @@ extern FgRelation *fg_policy_lookup(Oid relid);
 extern bool fg_policy_known_ungoverned(Oid relid);
 /* Has a partition or inheritance child of the relation a policy of its own? */
 extern bool fg_policy_protected_descendant(Oid relid);
+/* Those that have one: a list of oids. */
+extern List *fg_policy_protected_descendants(Oid relid);
+/*
+ * Whose shadow takes the relation's rows that an operation (an FG_ARCHIVE_* bit)
+ * removes: that of the nearest policy which archives it; InvalidOid: none does.
+ */
+extern Oid	fg_policy_shadow_owner(const FgRelation *entry, int archive_bit);
 
 extern FgPolicyArena *fg_policy_pin(void);
 /* Pins what a policy lives in, perhaps not the one that is current. */

@@ -118,6 +118,8 @@ extern void fg_shadow_own_note(Oid named, bool updated, bool own_version);
 extern FgOwnRows *fg_shadow_own_take(Oid named, bool updated, int64 n_rows);
 extern void fg_shadow_own_free(FgOwnRows *own);
 extern bool fg_shadow_own_row(const FgOwnRows *own, int64 row);
+/* Where rows are left out: a row's note becomes that of an earlier place. */
+extern void fg_shadow_own_move(FgOwnRows *own, int64 row, int64 place);
 extern void fg_shadow_own_setup(void);	/* once at load */
 
 /*

@@ -197,6 +197,17 @@ fg_shadow_own_row(const FgOwnRows *own, int64 row)
 }
 
 void
+fg_shadow_own_move(FgOwnRows *own, int64 row, int64 place)
+{
+	uint8		bit = 1 << (place % 8);
+
+	if (fg_shadow_own_row(own, row))
+		own->bits[place / 8] |= bit;
+	else
+		own->bits[place / 8] &= ~bit;
+}
+
+void
 fg_shadow_own_free(FgOwnRows *own)
 {
 	if (own == NULL)

@@ -543,7 +543,7 @@ fg_trash_take(const List *relids, const List *dropped)
 		if (!taken->plain)
 		{
 			taken->types = fg_trash_save_types(taken->members, taken->kin);
-			taken->sequences = fg_trash_save_sequences(taken->members, taken->kin);
+			taken->sequences = fg_trash_save_sequences(taken->members, taken->kin, relids);
 			taken->dependents = fg_trash_save_dependents(taken->members, taken->kin, &more);
 			taken->parts = fg_trash_save_parts(taken->members, taken->kin,
 											   list_concat_copy(taken->types, taken->sequences),

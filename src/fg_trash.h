@@ -30,6 +30,9 @@ extern bool fg_trash_type(Oid type);
  */
 extern void fg_trash_take(const List *relids, const List *dropped);
 
+/* Is the relation just becoming the child again that it was when it was dropped? */
+extern bool fg_trash_joins(Oid relid);
+
 /*
  * Drops for good a table that has been in the trash for longer than setting
  * fortress.trash_retention says, with its partitions, in a transaction of its

@@ -55,7 +55,8 @@
 	"   UNION ALL SELECT 'pg_class'::regclass::oid, w.ev_class FROM pg_rewrite w" \
 	"    WHERE p.classid = 'pg_rewrite'::regclass AND w.oid = p.objid AND w.rulename = '_RETURN'" \
 	"   UNION ALL SELECT p.classid, k.conparentid FROM pg_constraint k" \
-	"    WHERE p.classid = 'pg_constraint'::regclass AND k.oid = p.objid AND k.conparentid <> 0) x (c, o)" \
+	"    WHERE p.classid = 'pg_constraint'::regclass AND k.oid = p.objid AND k.conparentid <> 0" \
+	"     AND dep.c = 'pg_class'::regclass AND k.confrelid = dep.o) x (c, o)" \
 	"  WHERE " IS_DROPPED("x.c", "x.o") ")"
 
 /* the name of a relation's owner */
@@ -110,11 +111,16 @@
 	"coalesce(" AFTERWARDS("format('comment on function %s', " f ".oid::regprocedure)", \
 	 "format('COMMENT ON ROUTINE %s IS ', " f ".oid::regprocedure) || quote_literal(obj_description(" f ".oid, 'pg_proc'))") ", '')"
 
-/* trigger t as it was, also if it is not enabled in the usual way */
+/* sets whether trigger t fires */
+#define TRIGGER_STATE(t) \
+	"format('ALTER TABLE ONLY %s %s TRIGGER %I', " t ".tgrelid::regclass," \
+	" CASE " t ".tgenabled WHEN 'O' THEN 'ENABLE' WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, " t ".tgname)"
+
+/* trigger t as it was, also if it is not enabled in the usual way, or not in a partition as above it */
 #define TRIGGER_TEXT(t) \
-	"pg_get_triggerdef(" t ".oid) || CASE " t ".tgenabled WHEN 'O' THEN '' ELSE" \
-	" format('; ALTER TABLE %s %s TRIGGER %I', " t ".tgrelid::regclass," \
-	"  CASE " t ".tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, " t ".tgname) END ||" \
+	"pg_get_triggerdef(" t ".oid) || CASE " t ".tgenabled WHEN 'O' THEN '' ELSE '; ' || " TRIGGER_STATE(t) " END ||" \
+	" coalesce((SELECT string_agg('; ' || " TRIGGER_STATE("u") ", '') FROM pg_partition_tree(" t ".tgrelid) v JOIN pg_trigger u ON u.tgrelid = v.relid" \
+	"  WHERE v.level > 0 AND u.tgname = " t ".tgname AND u.tgenabled <> 'O'), '') ||" \
 	" " COMMENT_TEXT("TRIGGER", "quote_ident(" t ".tgname) || ' ON ' || " t ".tgrelid::regclass", t ".oid", "pg_trigger")
 
 #define RULE_TEXT(r) \
@@ -215,7 +221,7 @@ CLOSURE " SELECT x.kind, x.what, x.role, x.command, x.drop, d.n FROM d JOIN dep 
 /* A part that depends on a type or sequence that is moved loses nothing. */
 static const char parts_text[] =
 CLOSURE ", broken AS (SELECT DISTINCT p.classid, p.objid, p.refclassid, p.refobjid FROM pg_depend p"
-"  WHERE p.deptype = 'n' AND " IS_DROPPED("p.refclassid", "p.refobjid") " AND p.classid IN ('pg_attrdef'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass, 'pg_policy'::regclass, 'pg_class'::regclass)"
+"  WHERE p.deptype = 'n' AND " IS_DROPPED("p.refclassid", "p.refobjid") " AND p.classid IN ('pg_attrdef'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass, 'pg_policy'::regclass, 'pg_class'::regclass, 'pg_statistic_ext'::regclass)"
 "   AND p.refclassid NOT IN ('pg_namespace'::regclass, 'pg_extension'::regclass)"
 "   AND NOT (p.refclassid IN ('pg_type'::regclass, 'pg_class'::regclass) AND p.refobjid = ANY ($4))"
 "   AND (NOT EXISTS (SELECT FROM dep WHERE dep.c = p.refclassid AND dep.o = p.refobjid) OR " LOST_FUNCTION("p") ")),"
@@ -253,7 +259,13 @@ CLOSURE ", broken AS (SELECT DISTINCT p.classid, p.objid, p.refclassid, p.refobj
 "UNION ALL SELECT b.refclassid, b.refobjid, 'c', " TABLE_OWNER("p.polrelid") ", format('policy %s of %s', quote_ident(p.polname), p.polrelid::regclass), " POLICY_TEXT("p") ","
 "  format('DROP POLICY %I ON %s', p.polname, p.polrelid::regclass)"
 " FROM broken b JOIN pg_policy p ON p.oid = b.objid"
-" WHERE b.classid = 'pg_policy'::regclass AND p.polrelid = ANY ($1)) x (refclassid, refobjid, kind, role, what, command, drop)) "
+" WHERE b.classid = 'pg_policy'::regclass AND p.polrelid = ANY ($1) "
+"UNION ALL SELECT b.refclassid, b.refobjid, 'c', pg_get_userbyid(x.stxowner)::text, format('statistics %s of %s', y.name, x.stxrelid::regclass),"
+"  pg_get_statisticsobjdef(x.oid) || CASE WHEN x.stxstattarget >= 0 THEN format('; ALTER STATISTICS %s SET STATISTICS %s', y.name, x.stxstattarget) ELSE '' END ||"
+"  format('; ALTER STATISTICS %s OWNER TO %I', y.name, pg_get_userbyid(x.stxowner)) || " COMMENT_TEXT("STATISTICS", "y.name", "x.oid", "pg_statistic_ext") ","
+"  format('DROP STATISTICS %s', y.name)"
+" FROM broken b JOIN pg_statistic_ext x ON x.oid = b.objid CROSS JOIN LATERAL (SELECT format('%s.%I', x.stxnamespace::regnamespace, x.stxname)) y (name)"
+" WHERE b.classid = 'pg_statistic_ext'::regclass AND x.stxrelid = ANY ($1)) x (refclassid, refobjid, kind, role, what, command, drop)) "
 "SELECT kind, what, role, command, drop, drop_order FROM ("
 "SELECT 1, 'f', pg_get_userbyid(f.proowner)::text, format('function %s', f.oid::regprocedure), " FUNCTION_TEXT("f") ", NULL::text, 0"
 " FROM (SELECT DISTINCT p.refobjid FROM part p WHERE p.refclassid = 'pg_proc'::regclass) u JOIN pg_proc f ON f.oid = u.refobjid"
@@ -278,13 +290,14 @@ CLOSURE ", need (t) AS (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid =
 "  AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_type'::regclass AND p.objid = y.oid AND p.deptype = 'e')"
 " ORDER BY d.n";
 
+/* $4: all tables that the command drops and that go to the trash; a sequence of one of them goes with that */
 static const char sequences_text[] =
 CLOSURE " SELECT s.oid FROM pg_class s JOIN d ON d.c = 'pg_class'::regclass AND d.o = s.oid"
 " WHERE s.relkind = 'S'"
 "  AND EXISTS (SELECT FROM pg_attrdef a JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = a.oid"
 "   WHERE a.adrelid = ANY ($1) AND p.refclassid = 'pg_class'::regclass AND p.refobjid = s.oid)"
 "  AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_class'::regclass AND p.objid = s.oid AND p.refclassid = 'pg_class'::regclass"
-"   AND (p.deptype = 'i' OR (p.deptype = 'a' AND p.refobjid = ANY ($1))))"
+"   AND (p.deptype = 'i' OR (p.deptype = 'a' AND p.refobjid = ANY ($4))))"
 " ORDER BY d.n";
 
 /* With row security.  What the owner had himself counts, too: he may have given it up. */
@@ -322,18 +335,26 @@ static const char links_text[] =
 "  format('ALTER TABLE %s DETACH PARTITION %s', i.inhparent::regclass, c.oid::regclass)"
 " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent"
 " WHERE c.oid = ANY ($1) AND i.inhparent <> ALL ($1) AND c.relispartition "
-"UNION ALL SELECT 2, pg_get_userbyid(p.relowner)::text, format('child of %s', i.inhparent::regclass), format('ALTER TABLE %s INHERIT %s', c.oid::regclass, i.inhparent::regclass),"
+/* attaching makes triggers as they are above, also in what is below */
+"UNION ALL SELECT 2, pg_get_userbyid(c.relowner)::text, format('trigger %s of %s', quote_ident(t.tgname), c.oid::regclass),"
+"  " TRIGGER_STATE("t") ", NULL"
+" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+" WHERE c.oid = ANY ($1) AND t.tgparentid <> 0 AND NOT t.tgisinternal"
+"  AND t.tgenabled <> (SELECT a.tgenabled FROM pg_partition_ancestors(t.tgrelid) WITH ORDINALITY x (relid, n)"
+"   JOIN pg_trigger a ON a.tgrelid = x.relid AND a.tgname = t.tgname AND NOT a.tgisinternal"
+"   WHERE x.relid <> ALL ($1) ORDER BY x.n LIMIT 1) "
+"UNION ALL SELECT 3, pg_get_userbyid(p.relowner)::text, format('child of %s', i.inhparent::regclass), format('ALTER TABLE %s INHERIT %s', c.oid::regclass, i.inhparent::regclass),"
 "  format('ALTER TABLE %s NO INHERIT %s', c.oid::regclass, i.inhparent::regclass)"
 " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent"
 " WHERE c.oid = ANY ($1) AND i.inhparent <> ALL ($1) AND NOT c.relispartition "
-"UNION ALL SELECT 3, NULL, format('table of type %s', c.reloftype::regtype), format('ALTER TABLE %s OF %s', c.oid::regclass, c.reloftype::regtype),"
+"UNION ALL SELECT 4, NULL, format('table of type %s', c.reloftype::regtype), format('ALTER TABLE %s OF %s', c.oid::regclass, c.reloftype::regtype),"
 "  format('ALTER TABLE %s NOT OF', c.oid::regclass)"
 " FROM pg_class c WHERE c.oid = ANY ($1) AND c.reloftype <> 0 "
-"UNION ALL SELECT 4, NULL, format('table of publication %s', quote_ident(u.pubname)),"
-"  format('ALTER PUBLICATION %I ADD TABLE %s%s%s', u.pubname, r.prrelid::regclass,"
+"UNION ALL SELECT 5, NULL, format('table of publication %s', quote_ident(u.pubname)),"
+"  format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s%s', u.pubname, r.prrelid::regclass,"
 "   (SELECT ' (' || string_agg(quote_ident(t.attname), ', ' ORDER BY t.attnum) || ')' FROM pg_attribute t WHERE t.attrelid = r.prrelid AND t.attnum = ANY (r.prattrs)),"
 "   ' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')'),"
-"  format('ALTER PUBLICATION %I DROP TABLE %s', u.pubname, r.prrelid::regclass)"
+"  format('ALTER PUBLICATION %I DROP TABLE ONLY %s', u.pubname, r.prrelid::regclass)"
 " FROM pg_publication_rel r JOIN pg_publication u ON u.oid = r.prpubid WHERE r.prrelid = ANY ($1)"
 ") x (n, role, what, command, drop) ORDER BY n, what";
 
@@ -469,11 +490,11 @@ save(FgTrashQuery *query, const List *members, const List *dropped, const List *
 }
 
 static List *
-find_oids(FgTrashQuery *query, const List *members, const List *dropped)
+find_oids(FgTrashQuery *query, const List *members, const List *dropped, const List *more)
 {
 	List	   *oids = NIL;
 
-	run_query(query, members, dropped, NIL);
+	run_query(query, members, dropped, more);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool		isnull;
@@ -488,13 +509,13 @@ find_oids(FgTrashQuery *query, const List *members, const List *dropped)
 List *
 fg_trash_save_types(const List *members, const List *dropped)
 {
-	return find_oids(&types_query, members, dropped);
+	return find_oids(&types_query, members, dropped, NIL);
 }
 
 List *
-fg_trash_save_sequences(const List *members, const List *dropped)
+fg_trash_save_sequences(const List *members, const List *dropped, const List *tables)
 {
-	return find_oids(&sequences_query, members, dropped);
+	return find_oids(&sequences_query, members, dropped, tables);
 }
 
 List *

@@ -20,8 +20,8 @@
 
 /* Types that go, but that columns of the members have: oids. */
 extern List *fg_trash_save_types(const List *members, const List *dropped);
-/* Sequences that go, but that defaults of the members call and no column of theirs owns: oids. */
-extern List *fg_trash_save_sequences(const List *members, const List *dropped);
+/* Sequences that go, but that defaults of the members call and no column of "tables", all that are taken, owns: oids. */
+extern List *fg_trash_save_sequences(const List *members, const List *dropped, const List *tables);
 /*
  * What depends on the members and is no part of them.  *drops: to which the
  * commands are appended that drop it, of char *, in their order.

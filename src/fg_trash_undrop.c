@@ -271,6 +271,15 @@ is_risky(const FgTrashPiece *piece)
 		strncmp(piece->command, "REVOKE ", 7) != 0 && has_users_value(piece->command);
 }
 
+/* what is put back, while it becomes a child again; an error ends it, in the frame that began it */
+static Oid	joining = InvalidOid;
+
+bool
+fg_trash_joins(Oid relid)
+{
+	return OidIsValid(joining) && list_member_oid(find_all_inheritors(joining, NoLock, NULL), relid);
+}
+
 /* How many are made anew, in the guard's own work or as a role. */
 static int
 count_pieces(const List *pieces, bool as_role)
@@ -718,6 +727,30 @@ choose_place(FunctionCallInfo fcinfo, FgTrashPlace *place)
 }
 
 /*
+ * One of the pieces that are run as a role; false: it could not be.  Nobody is
+ * asked whether a table may be a child where it was one: the parent's owner of
+ * then makes it one, who has to own both.
+ */
+static bool
+put_back_as_role(const FgTrashRow *row, const FgTrashPiece *piece, Oid relid, List **failed)
+{
+	bool		done;
+
+	if (piece->kind == FG_TRASH_PARENT && strncmp(piece->what, "child of ", 9) == 0)
+		joining = relid;
+	PG_TRY();
+	{
+		done = try_command(row, piece, true, failed);
+	}
+	PG_FINALLY();
+	{
+		joining = InvalidOid;
+	}
+	PG_END_TRY();
+	return done;
+}
+
+/*
  * undrop(trash_id) and undrop_as(trash_id, new_name, new_schema): who may call
  * them is said by their rights.
  */
@@ -803,7 +836,7 @@ fg_undrop(PG_FUNCTION_ARGS)
 			continue;
 		if (failed_before(failed, piece) != NULL)
 			note_failure(row, piece, NULL, &failed);
-		else if (!try_command(row, piece, true, &failed) && piece->kind == FG_TRASH_PARENT)
+		else if (!put_back_as_role(row, piece, relid, &failed) && piece->kind == FG_TRASH_PARENT)
 			alone = true;
 		fg_progress_add(1);
 	}

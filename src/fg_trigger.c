@@ -40,6 +40,7 @@
 #include "fg_remote.h"
 #include "fg_shadow.h"
 #include "fg_trigger.h"
+#include "fg_trigger_apart.h"
 #include "fg_trigger_remote.h"
 
 PG_FUNCTION_INFO_V1(fg_guard);
@@ -72,44 +73,37 @@ made_by_guard(const TriggerData *data)
 	return TRIGGER_FIRED_FOR_STATEMENT(data->tg_event);
 }
 
-/* Whose shadows take the rows of a relation in an operation: a list of oids. */
-static List *
-shadow_owners(const FgRelation *entry, int archive_bit)
-{
-	List	   *owners = NIL;
-
-	for (int i = 0; i < entry->n_policies; i++)
-	{
-		const FgPolicy *policy = entry->policies[i];
-
-		if (policy->mode != FG_MODE_OFF && (policy->archive & archive_bit) != 0)
-			owners = list_append_unique_oid(owners, entry->shadow_owners[i]);
-	}
-	return owners;
-}
-
+/*
+ * Archives what a trigger was fired for.  Partitions that have policies of their
+ * own archive their rows themselves, by row, and so a statement on the table above
+ * leaves them out.
+ */
 static void
-archive_rows(const TriggerData *data, List *owners, FgOperation op)
+archive_rows(const TriggerData *data, Oid owner, FgOperation op)
 {
 	char		how = op == FG_OP_DELETE ? FG_SHADOW_OP_DELETE : FG_SHADOW_OP_UPDATE;
+	Relation	rel = data->tg_relation;
+	Tuplestorestate *old = data->tg_oldtable;
+	Tuplestorestate *new = data->tg_newtable;
 	FgOwnRows  *own = NULL;
-	ListCell   *lc;
+	FgApart    *apart = NULL;
 
-	if (!TRIGGER_FIRED_FOR_ROW(data->tg_event))
-		own = fg_shadow_own_take(RelationGetRelid(data->tg_relation), op == FG_OP_UPDATE,
-								 tuplestore_tuple_count(data->tg_oldtable));
-
-	foreach(lc, owners)
+	if (TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
 	{
-		if (TRIGGER_FIRED_FOR_ROW(data->tg_event) && TRIGGER_FIRED_BY_UPDATE(data->tg_event))
-			fg_shadow_archive_update(data->tg_relation, lfirst_oid(lc), data->tg_trigtuple, data->tg_newtuple);
-		else if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
-			fg_shadow_archive_tuple(data->tg_relation, lfirst_oid(lc), data->tg_trigtuple, how);
-		else if (data->tg_newtable != NULL)
-			fg_shadow_archive_updates(data->tg_relation, lfirst_oid(lc), data->tg_oldtable, data->tg_newtable, own);
-		else
-			fg_shadow_archive_store(data->tg_relation, lfirst_oid(lc), data->tg_oldtable, how, own);
+		own = fg_shadow_own_take(RelationGetRelid(rel), op == FG_OP_UPDATE, tuplestore_tuple_count(old));
+		apart = fg_apart_begin(rel, &old, &new, own);
 	}
+	if (!OidIsValid(owner))
+		;
+	else if (TRIGGER_FIRED_FOR_ROW(data->tg_event) && TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		fg_shadow_archive_update(rel, owner, data->tg_trigtuple, data->tg_newtuple);
+	else if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		fg_shadow_archive_tuple(rel, owner, data->tg_trigtuple, how);
+	else if (new != NULL)
+		fg_shadow_archive_updates(rel, owner, old, new, own);
+	else
+		fg_shadow_archive_store(rel, owner, old, how, own);
+	fg_apart_end(apart);
 	fg_shadow_own_free(own);
 }
 
@@ -121,7 +115,7 @@ guard_rows(const TriggerData *data, const FgRelation *entry, FgOperation op)
 	if (TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
 		HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))
 		op = FG_OP_UPDATE;
-	archive_rows(data, shadow_owners(entry, FG_OP_BIT(op)), op);
+	archive_rows(data, fg_policy_shadow_owner(entry, FG_OP_BIT(op)), op);
 }
 
 /* A row that replication applies. */
@@ -129,10 +123,10 @@ static void
 guard_applied(const TriggerData *data, const FgRelation *entry)
 {
 	FgOperation op = fg_trigger_remote_operation(data);
-	List	   *owners = shadow_owners(entry, FG_OP_BIT(op));
+	Oid			owner = fg_policy_shadow_owner(entry, FG_OP_BIT(op));
 
 	fg_trigger_remote_count(data, entry, op);
-	archive_rows(data, owners, op);
+	archive_rows(data, owner, op);
 }
 
 /*
@@ -206,12 +200,11 @@ count_rows(Relation rel)
 static void
 guard_truncate(Relation rel, const FgRelation *entry)
 {
-	List	   *owners = shadow_owners(entry, FG_ARCHIVE_DELETE);
+	Oid			owner = fg_policy_shadow_owner(entry, FG_ARCHIVE_DELETE);
 	int			n_policies = entry->n_policies;
 	const FgPolicy **policies = palloc(sizeof(FgPolicy *) * n_policies);
 	FgPolicyArena *pin = fg_policy_pin();
 	int64		rows = -1;
-	ListCell   *lc;
 
 	memcpy(policies, entry->policies, sizeof(FgPolicy *) * n_policies);
 	PG_TRY();
@@ -231,8 +224,8 @@ guard_truncate(Relation rel, const FgRelation *entry)
 		}
 		if (rel->rd_rel->relkind == RELKIND_RELATION)
 		{
-			foreach(lc, owners)
-				rows = fg_shadow_archive_all(rel, lfirst_oid(lc), FG_SHADOW_OP_TRUNCATE);
+			if (OidIsValid(owner))
+				rows = fg_shadow_archive_all(rel, owner, FG_SHADOW_OP_TRUNCATE);
 			if (bounded && rows < 0)
 				rows = count_rows(rel);
 		}
